@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convsmith.typing import Array
+from convsmith.arrays import Array
 
 ACTIVATIONS = ("identity", "relu", "leaky_relu", "sigmoid", "tanh", "silu", "hardswish")
 

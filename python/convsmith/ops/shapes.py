@@ -11,18 +11,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from operator import index
-from typing import Any, TypeAlias
 
-from convsmith.typing import Shape
-
-IntOrPair: TypeAlias = int | Sequence[int]
-Padding: TypeAlias = int | str | Sequence[int] | Sequence[Sequence[int]]
-Pair: TypeAlias = tuple[int, int]
-Pads: TypeAlias = tuple[Pair, Pair]
-
-MAX_EXTENT = 2**31 - 1  # any dimension, padding, stride, padded size or dilated window
-MAX_ELEMENTS = (2**63 - 1) // 8  # any tensor; 8 bytes is the widest element there is
+from convsmith.arrays import Shape
+from convsmith.ops.geometry import (
+    MAX_EXTENT,
+    IntOrPair,
+    Padding,
+    Pads,
+    Pair,
+    as_int,
+    as_ints,
+    as_pads,
+    as_pair,
+    check_elements,
+    check_nhwc,
+    check_out,
+    check_pairs,
+    check_range,
+    check_weight,
+    padded_extent,
+    window_extent,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +80,12 @@ class Conv2dShape:
         Raises ValueError for an impossible geometry, TypeError for a value that is no int.
         """
         return _conv2d(
-            _ints(op, "x", x_shape),
-            _ints(op, "weight", weight_shape),
-            _pair(op, "stride", stride),
-            _pads(op, padding),
-            _pair(op, "dilation", dilation),
-            _int(op, "groups", groups),
+            as_ints(op, "x", x_shape),
+            as_ints(op, "weight", weight_shape),
+            as_pair(op, "stride", stride),
+            as_pads(op, padding),
+            as_pair(op, "dilation", dilation),
+            as_int(op, "groups", groups),
             op,
         )
 
@@ -100,13 +109,13 @@ class Conv2dShape:
         and out = in * stride for padding "same". Raises as ``infer``.
         """
         return _conv2d_transposed(
-            _ints(op, "x", x_shape),
-            _ints(op, "weight", weight_shape),
-            _pair(op, "stride", stride),
-            _pads(op, padding),
-            _pair(op, "output_padding", output_padding),
-            _pair(op, "dilation", dilation),
-            _int(op, "groups", groups),
+            as_ints(op, "x", x_shape),
+            as_ints(op, "weight", weight_shape),
+            as_pair(op, "stride", stride),
+            as_pads(op, padding),
+            as_pair(op, "output_padding", output_padding),
+            as_pair(op, "dilation", dilation),
+            as_int(op, "groups", groups),
             op,
         )
 
@@ -167,11 +176,11 @@ class Pool2dShape:
         window starts inside the input or its top/left padding. Raises as Conv2dShape.infer.
         """
         return _pool2d(
-            _ints(op, "x", x_shape),
-            _pair(op, "kernel", kernel),
-            _pair(op, "stride", kernel if stride is None else stride),
-            _pads(op, padding),
-            _pair(op, "dilation", dilation),
+            as_ints(op, "x", x_shape),
+            as_pair(op, "kernel", kernel),
+            as_pair(op, "stride", kernel if stride is None else stride),
+            as_pads(op, padding),
+            as_pair(op, "dilation", dilation),
             bool(ceil_mode),
             op,
         )
@@ -201,7 +210,7 @@ class Resample2dShape:
         x_shape: Sequence[int], size: IntOrPair, *, op: str = "resample2d"
     ) -> Resample2dShape:
         """The shape of a resampling to ``size``, an int or (h, w). Raises as Conv2dShape.infer."""
-        return _resample2d(_ints(op, "x", x_shape), _pair(op, "size", size), op)
+        return _resample2d(as_ints(op, "x", x_shape), as_pair(op, "size", size), op)
 
     @property
     def x_shape(self) -> tuple[int, int, int, int]:
@@ -236,8 +245,8 @@ class GemmShape:
     ) -> GemmShape:
         """The shape of the product of two matrices, each transposed first if its flag is set."""
         return _gemm(
-            _ints(op, "a", a_shape),
-            _ints(op, "b", b_shape),
+            as_ints(op, "a", a_shape),
+            as_ints(op, "b", b_shape),
             bool(transpose_a),
             bool(transpose_b),
             op,
@@ -252,96 +261,12 @@ class GemmShape:
         return self.gemm_m * self.gemm_n * self.gemm_k
 
 
-# Arguments to ints.
-
-
-def _int(op: str, name: str, value: Any) -> int:
-    try:
-        return index(value)
-    except TypeError:
-        raise TypeError(
-            f"{op}: {name}: got {value!r} of type {type(value).__name__}, wanted an int"
-        ) from None
-
-
-def _ints(op: str, name: str, shape: Sequence[int]) -> Shape:
-    try:
-        return tuple(map(index, shape))
-    except TypeError:
-        raise TypeError(
-            f"{op}: {name}: got shape {shape!r}, wanted a sequence of ints; pass {name}.shape"
-        ) from None
-
-
-def _pair(op: str, name: str, value: IntOrPair) -> Pair:
-    if isinstance(value, int):
-        return (value, value)
-    if isinstance(value, (tuple, list)):
-        if len(value) != 2:
-            raise ValueError(f"{op}: {name}: got {value!r}, wanted an int or (h, w)")
-        return (_int(op, name, value[0]), _int(op, name, value[1]))
-    one = _int(op, name, value)
-    return (one, one)
-
-
-def _pads(op: str, padding: Padding) -> Pads | str:
-    if isinstance(padding, str):
-        if padding != "same":
-            raise ValueError(f'{op}: padding: got {padding!r}; the only word for padding is "same"')
-        return padding
-    if isinstance(padding, (tuple, list)):
-        if len(padding) != 2:
-            raise ValueError(
-                f"{op}: padding: got {padding!r}, wanted an int, (h, w), "
-                '((top, bottom), (left, right)) or "same"'
-            )
-        return (_pair(op, "padding", padding[0]), _pair(op, "padding", padding[1]))
-    one = _int(op, "padding", padding)
-    return ((one, one), (one, one))
-
-
 # The formulas.
 
 
 def _out_size(padded: int, window: int, stride: int) -> int:
     # Python's // rounds down: a window larger than the input must give 0 or less, never 1.
     return (padded - window) // stride + 1
-
-
-def _check_range(op: str, name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"{op}: {name}: got {value}, wanted at least {least}")
-    if value > MAX_EXTENT:
-        raise ValueError(f"{op}: {name}: got {value}, wanted at most 2^31 - 1 = {MAX_EXTENT}")
-
-
-def _check_pairs(op: str, least: int, **pairs: Pair) -> None:
-    for name, (h, w) in pairs.items():
-        _check_range(op, f"{name} (height)", h, least)
-        _check_range(op, f"{name} (width)", w, least)
-
-
-def _check_elements(op: str, name: str, shape: Shape) -> None:
-    elements = 1
-    for size in shape:
-        elements *= size
-    if elements > MAX_ELEMENTS:
-        raise ValueError(
-            f"{op}: {name}: shape {shape} has {elements} elements, wanted at most {MAX_ELEMENTS} "
-            "(2^63 - 1 bytes)"
-        )
-
-
-def _check_nhwc(op: str, shape: Shape) -> None:
-    if len(shape) != 4:
-        raise ValueError(
-            f"{op}: x: got shape {shape}, wanted 4 dimensions [batch, height, width, channels]"
-        )
-    for name, size, least in zip(
-        ("batch", "height", "width", "channels"), shape, (0, 1, 1, 1), strict=True
-    ):
-        _check_range(op, f"x: shape {shape}: {name}", size, least)
-    _check_elements(op, "x", shape)
 
 
 def _same_pads(size: Pair, window: Pair, stride: Pair) -> Pads:
@@ -356,58 +281,14 @@ def _same_pads(size: Pair, window: Pair, stride: Pair) -> Pads:
     )
 
 
-def _window(op: str, kernel: Pair, dilation: Pair) -> Pair:
-    """The extent of the dilated kernel."""
-    window = ((kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1)
-    for side, extent, k, d in zip(("height", "width"), window, kernel, dilation, strict=True):
-        if extent > MAX_EXTENT:
-            raise ValueError(
-                f"{op}: dilation ({side}): got {d} with a kernel of {k}: a window of {extent}, "
-                f"wanted at most 2^31 - 1 = {MAX_EXTENT}"
-            )
-    return window
-
-
-def _padded(op: str, size: Pair, pads: Pads) -> Pair:
-    for side, (before, after) in zip(("height", "width"), pads, strict=True):
-        _check_range(op, f"padding ({side})", before, 0)
-        _check_range(op, f"padding ({side})", after, 0)
-    padded = (size[0] + sum(pads[0]), size[1] + sum(pads[1]))
-    for side, extent in zip(("height", "width"), padded, strict=True):
-        if extent > MAX_EXTENT:
-            raise ValueError(
-                f"{op}: padding ({side}): got {pads}: a padded input of {extent}, "
-                f"wanted at most 2^31 - 1 = {MAX_EXTENT}"
-            )
-    return padded
-
-
-def _check_out(op: str, out: Pair, x_shape: Shape, window: Pair, stride: Pair, pads: Pads) -> None:
-    if out[0] < 1 or out[1] < 1:
-        raise ValueError(
-            f"{op}: x: got shape {x_shape}, whose output would be {out[0]} x {out[1]}: the window "
-            f"of {window[0]} x {window[1]} (dilation included) does not fit the input padded by "
-            f"{pads} at stride {stride}; wanted an output of at least 1 x 1: use a larger input, "
-            "more padding or a smaller kernel"
-        )
-
-
-def _check_weight(op: str, weight: Shape, layout: str) -> None:
-    if len(weight) != 4:
-        raise ValueError(f"{op}: weight: got shape {weight}, wanted 4 dimensions {layout}")
-    for size in weight:
-        _check_range(op, f"weight: shape {weight}: dimension", size, 1)
-    _check_elements(op, "weight", weight)
-
-
 @lru_cache(maxsize=4096)
 def _conv2d(
     x: Shape, weight: Shape, stride: Pair, pads: Pads | str, dilation: Pair, groups: int, op: str
 ) -> Conv2dShape:
-    _check_nhwc(op, x)
-    _check_weight(op, weight, "[out channels, kernel height, kernel width, in channels / groups]")
-    _check_pairs(op, 1, stride=stride, dilation=dilation)
-    _check_range(op, "groups", groups, 1)
+    check_nhwc(op, x)
+    check_weight(op, weight, "[out channels, kernel height, kernel width, in channels / groups]")
+    check_pairs(op, 1, stride=stride, dilation=dilation)
+    check_range(op, "groups", groups, 1)
     batch, in_h, in_w, in_c = x
     out_c, kernel_h, kernel_w, group_in_c = weight
     if in_c % groups or out_c % groups:
@@ -420,13 +301,13 @@ def _conv2d(
             f"{op}: weight: got shape {weight} for x of shape {x} and groups={groups}, wanted "
             f"{in_c // groups} channels per group in the last dimension, not {group_in_c}"
         )
-    window = _window(op, (kernel_h, kernel_w), dilation)
+    window = window_extent(op, (kernel_h, kernel_w), dilation)
     if isinstance(pads, str):
         pads = _same_pads((in_h, in_w), window, stride)
-    padded = _padded(op, (in_h, in_w), pads)
+    padded = padded_extent(op, (in_h, in_w), pads)
     out = (_out_size(padded[0], window[0], stride[0]), _out_size(padded[1], window[1], stride[1]))
-    _check_out(op, out, x, window, stride, pads)
-    _check_elements(op, "y", (batch, out[0], out[1], out_c))
+    check_out(op, out, x, window, stride, pads)
+    check_elements(op, "y", (batch, out[0], out[1], out_c))
     return Conv2dShape(
         *(batch, in_h, in_w, in_c),
         *(out[0], out[1], out_c),
@@ -445,11 +326,11 @@ def _conv2d_transposed(
     groups: int,
     op: str,
 ) -> Conv2dShape:
-    _check_nhwc(op, x)
-    _check_weight(op, weight, "[in channels, kernel height, kernel width, out channels / groups]")
-    _check_pairs(op, 1, stride=stride, dilation=dilation)
-    _check_pairs(op, 0, output_padding=output_padding)
-    _check_range(op, "groups", groups, 1)
+    check_nhwc(op, x)
+    check_weight(op, weight, "[in channels, kernel height, kernel width, out channels / groups]")
+    check_pairs(op, 1, stride=stride, dilation=dilation)
+    check_pairs(op, 0, output_padding=output_padding)
+    check_range(op, "groups", groups, 1)
     batch, in_h, in_w, in_c = x
     if in_c % groups:
         raise ValueError(
@@ -460,7 +341,7 @@ def _conv2d_transposed(
             f"{op}: weight: got shape {weight} for x of shape {x}, wanted {in_c} in the first "
             "dimension: the weight is that of the convolution being transposed"
         )
-    window = _window(op, (weight[1], weight[2]), dilation)
+    window = window_extent(op, (weight[1], weight[2]), dilation)
     size = (in_h, in_w)
     if isinstance(pads, str):
         if output_padding != (0, 0):
@@ -476,7 +357,7 @@ def _conv2d_transposed(
                     f"{op}: output_padding: got {output_padding}, wanted less than the stride "
                     f"{stride}"
                 )
-        _padded(op, size, pads)
+        padded_extent(op, size, pads)
         grown = [(size[i] - 1) * stride[i] + window[i] + output_padding[i] for i in (0, 1)]
         out = (grown[0] - sum(pads[0]), grown[1] - sum(pads[1]))
         if out[0] < 1 or out[1] < 1:
@@ -486,9 +367,9 @@ def _conv2d_transposed(
                 "padding"
             )
     y_shape = (batch, out[0], out[1], weight[3] * groups)
-    _check_range(op, "output height", out[0], 1)
-    _check_range(op, "output width", out[1], 1)
-    _check_elements(op, "y", y_shape)
+    check_range(op, "output height", out[0], 1)
+    check_range(op, "output width", out[1], 1)
+    check_elements(op, "y", y_shape)
     return _conv2d(y_shape, weight, stride, pads, dilation, groups, op)
 
 
@@ -502,17 +383,17 @@ def _pool2d(
     ceil_mode: bool,
     op: str,
 ) -> Pool2dShape:
-    _check_nhwc(op, x)
-    _check_pairs(op, 1, kernel=kernel, stride=stride, dilation=dilation)
+    check_nhwc(op, x)
+    check_pairs(op, 1, kernel=kernel, stride=stride, dilation=dilation)
     batch, in_h, in_w, channels = x
     if kernel[0] * kernel[1] > MAX_EXTENT:
         raise ValueError(
             f"{op}: kernel: got {kernel}, wanted at most 2^31 - 1 = {MAX_EXTENT} positions in it"
         )
-    window = _window(op, kernel, dilation)
+    window = window_extent(op, kernel, dilation)
     if isinstance(pads, str):
         pads = _same_pads((in_h, in_w), window, stride)
-    padded = _padded(op, (in_h, in_w), pads)
+    padded = padded_extent(op, (in_h, in_w), pads)
 
     def out_size(side: int) -> int:
         if not ceil_mode:
@@ -522,8 +403,8 @@ def _pool2d(
         return out - 1 if starts_past_input else out
 
     out = (out_size(0), out_size(1))
-    _check_out(op, out, x, window, stride, pads)
-    _check_elements(op, "y", (batch, out[0], out[1], channels))
+    check_out(op, out, x, window, stride, pads)
+    check_elements(op, "y", (batch, out[0], out[1], channels))
     return Pool2dShape(
         *(batch, in_h, in_w, channels, out[0], out[1]),
         *(*kernel, *stride, *dilation, *pads[0], *pads[1]),
@@ -532,9 +413,9 @@ def _pool2d(
 
 @lru_cache(maxsize=4096)
 def _resample2d(x: Shape, size: Pair, op: str) -> Resample2dShape:
-    _check_nhwc(op, x)
-    _check_pairs(op, 1, size=size)
-    _check_elements(op, "y", (x[0], size[0], size[1], x[3]))
+    check_nhwc(op, x)
+    check_pairs(op, 1, size=size)
+    check_elements(op, "y", (x[0], size[0], size[1], x[3]))
     return Resample2dShape(*x, *size)
 
 
@@ -544,8 +425,8 @@ def _gemm(a: Shape, b: Shape, transpose_a: bool, transpose_b: bool, op: str) -> 
         if len(shape) != 2:
             raise ValueError(f"{op}: {name}: got shape {shape}, wanted a matrix of 2 dimensions")
         for size in shape:
-            _check_range(op, f"{name}: shape {shape}: dimension", size, 0)
-        _check_elements(op, name, shape)
+            check_range(op, f"{name}: shape {shape}: dimension", size, 0)
+        check_elements(op, name, shape)
     gemm_m, a_k = reversed(a) if transpose_a else a
     b_k, gemm_n = reversed(b) if transpose_b else b
     if a_k != b_k:
@@ -553,5 +434,5 @@ def _gemm(a: Shape, b: Shape, transpose_a: bool, transpose_b: bool, op: str) -> 
             f"{op}: b: got shape {b}{' transposed' * transpose_b}, wanted {a_k} rows to match a "
             f"of shape {a}{' transposed' * transpose_a}, not {b_k}"
         )
-    _check_elements(op, "c", (gemm_m, gemm_n))
+    check_elements(op, "c", (gemm_m, gemm_n))
     return GemmShape(gemm_m, gemm_n, a_k, transpose_a, transpose_b)
