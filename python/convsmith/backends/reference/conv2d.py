@@ -63,13 +63,15 @@ def _by_group(values: Float64, groups: int) -> Float64:
     """[..., groups*C] -> [groups, rows, C]: every group becomes a matrix of its own."""
     channels = values.shape[-1] // groups
     rows = int(np.prod(values.shape[:-1]))
-    return values.reshape(rows, groups, channels).transpose(1, 0, 2)
+    matrices: Float64 = values.reshape(rows, groups, channels).transpose(1, 0, 2)
+    return matrices
 
 
 def _from_groups(matrices: Float64, leading: tuple[int, ...]) -> Float64:
     """The inverse of `_by_group`."""
     groups, _, channels = matrices.shape
-    return matrices.transpose(1, 0, 2).reshape(*leading, groups * channels)
+    merged: Float64 = matrices.transpose(1, 0, 2).reshape(*leading, groups * channels)
+    return merged
 
 
 def _weight_by_group(weight: Array, shape: Conv2dShape) -> Float64:
@@ -77,7 +79,8 @@ def _weight_by_group(weight: Array, shape: Conv2dShape) -> Float64:
     channels = shape.in_c // shape.groups
     per_group = shape.out_c // shape.groups
     split = (shape.groups, per_group, shape.kernel_h, shape.kernel_w, channels)
-    return weight.astype(np.float64).reshape(split)
+    weights: Float64 = weight.astype(np.float64).reshape(split)
+    return weights
 
 
 def conv2d_forward(

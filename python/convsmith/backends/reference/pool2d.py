@@ -42,6 +42,11 @@ def _inside(rows: Array, columns: Array, shape: Pool2dShape) -> tuple[Array, Arr
     return good_rows, good_columns
 
 
+def _grid(rows: Array, columns: Array, shape: Pool2dShape) -> tuple[Array, ...]:
+    """Index of every image, these rows, these columns, every channel."""
+    return np.ix_(np.arange(shape.batch), rows, columns, np.arange(shape.channels))
+
+
 def max_pool2d_forward(x: Array, y: Array, argmax: Array | None, shape: Pool2dShape) -> None:
     """y = the maximum of each window; argmax = the tap it came from.
 
@@ -52,7 +57,7 @@ def max_pool2d_forward(x: Array, y: Array, argmax: Array | None, shape: Pool2dSh
     winner = np.full(y.shape, -1, np.int64)
     for tap, rows, columns in _taps(shape):
         good_rows, good_columns = _inside(rows, columns, shape)
-        here = np.ix_(range(shape.batch), good_rows, good_columns, range(shape.channels))
+        here = _grid(good_rows, good_columns, shape)
         seen = x[:, rows[good_rows]][:, :, columns[good_columns]]
         old, old_winner = best[here], winner[here]
         better = (old_winner < 0) | (seen > old) | np.isnan(seen)
@@ -72,9 +77,7 @@ def max_pool2d_backward_input(dy: Array, argmax: Array, dx: Array, shape: Pool2d
         good_rows, good_columns = _inside(rows, columns, shape)
         won = np.where(argmax == tap, dy, 0.0)[:, good_rows][:, :, good_columns]
         # Within one tap the windows meet distinct elements, so += adds each exactly once.
-        target = np.ix_(
-            range(shape.batch), rows[good_rows], columns[good_columns], range(shape.channels)
-        )
+        target = _grid(rows[good_rows], columns[good_columns], shape)
         total[target] += won
     dx[...] = total
 
@@ -107,7 +110,7 @@ def avg_pool2d_forward(
     total = np.zeros(y.shape)
     for _, rows, columns in _taps(shape):
         good_rows, good_columns = _inside(rows, columns, shape)
-        here = np.ix_(range(shape.batch), good_rows, good_columns, range(shape.channels))
+        here = _grid(good_rows, good_columns, shape)
         total[here] += x[:, rows[good_rows]][:, :, columns[good_columns]]
     y[...] = total / _average_divisor(shape, count_include_pad)[None, :, :, None]
 
@@ -121,9 +124,7 @@ def avg_pool2d_backward_input(
     total = np.zeros(dx.shape)
     for _, rows, columns in _taps(shape):
         good_rows, good_columns = _inside(rows, columns, shape)
-        target = np.ix_(
-            range(shape.batch), rows[good_rows], columns[good_columns], range(shape.channels)
-        )
+        target = _grid(rows[good_rows], columns[good_columns], shape)
         total[target] += share[:, good_rows][:, :, good_columns]
     dx[...] = total
 

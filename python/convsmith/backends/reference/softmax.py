@@ -18,7 +18,8 @@ def _log_softmax(x: Array) -> Float64:
     with np.errstate(invalid="ignore"):
         shifted = values - values.max(axis=-1, keepdims=True)
     log_sum: Float64 = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return shifted - log_sum
+    result: Float64 = shifted - log_sum
+    return result
 
 
 def softmax_forward(x: Array, y: Array) -> None:
