@@ -416,7 +416,8 @@ def _resample2d(x: Shape, size: Pair, op: str) -> Resample2dShape:
     check_nhwc(op, x)
     check_pairs(op, 1, size=size)
     check_elements(op, "y", (x[0], size[0], size[1], x[3]))
-    return Resample2dShape(*x, *size)
+    batch, in_h, in_w, channels = x
+    return Resample2dShape(batch, in_h, in_w, channels, size[0], size[1])
 
 
 @lru_cache(maxsize=4096)
