@@ -140,3 +140,32 @@ def check_out(op: str, out: Pair, x_shape: Shape, window: Pair, stride: Pair, pa
             f"{pads} at stride {stride}; wanted an output of at least 1 x 1: use a larger input, "
             "more padding or a smaller kernel"
         )
+
+
+def check_positions(op: str, kernel: Pair) -> None:
+    """A position inside the window must fit an int32 argmax."""
+    if kernel[0] * kernel[1] > MAX_EXTENT:
+        raise ValueError(
+            f"{op}: kernel: got {kernel}, wanted at most 2^31 - 1 = {MAX_EXTENT} positions in it"
+        )
+
+
+def check_output_padding(op: str, output_padding: Pair, stride: Pair, pads: Pads | str) -> None:
+    check_pairs(op, 0, output_padding=output_padding)
+    if isinstance(pads, str):
+        if output_padding != (0, 0):
+            raise ValueError(
+                f'{op}: output_padding: got {output_padding}, wanted 0 with padding="same", whose '
+                "output is always in * stride"
+            )
+    elif output_padding[0] >= stride[0] or output_padding[1] >= stride[1]:
+        raise ValueError(
+            f"{op}: output_padding: got {output_padding}, wanted less than the stride {stride}"
+        )
+
+
+def nothing_left(op: str, x_shape: Shape, grown: Pair, pads: Pads) -> ValueError:
+    return ValueError(
+        f"{op}: padding: got {pads}, which leaves nothing of an output of {grown[0]} x {grown[1]} "
+        f"for x of shape {x_shape}; wanted an output of at least 1 x 1: use less padding"
+    )

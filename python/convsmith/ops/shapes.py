@@ -14,7 +14,6 @@ from functools import lru_cache
 
 from convsmith.arrays import Shape
 from convsmith.ops.geometry import (
-    MAX_EXTENT,
     IntOrPair,
     Padding,
     Pads,
@@ -26,9 +25,12 @@ from convsmith.ops.geometry import (
     check_elements,
     check_nhwc,
     check_out,
+    check_output_padding,
     check_pairs,
+    check_positions,
     check_range,
     check_weight,
+    nothing_left,
     padded_extent,
     window_extent,
 )
@@ -329,7 +331,6 @@ def _conv2d_transposed(
     check_nhwc(op, x)
     check_weight(op, weight, "[in channels, kernel height, kernel width, out channels / groups]")
     check_pairs(op, 1, stride=stride, dilation=dilation)
-    check_pairs(op, 0, output_padding=output_padding)
     check_range(op, "groups", groups, 1)
     batch, in_h, in_w, in_c = x
     if in_c % groups:
@@ -343,29 +344,15 @@ def _conv2d_transposed(
         )
     window = window_extent(op, (weight[1], weight[2]), dilation)
     size = (in_h, in_w)
+    check_output_padding(op, output_padding, stride, pads)
     if isinstance(pads, str):
-        if output_padding != (0, 0):
-            raise ValueError(
-                f'{op}: output_padding: got {output_padding}, wanted 0 with padding="same", whose '
-                "output is always in * stride"
-            )
         out = (size[0] * stride[0], size[1] * stride[1])
     else:
-        for extra, step in zip(output_padding, stride, strict=True):
-            if extra >= step:
-                raise ValueError(
-                    f"{op}: output_padding: got {output_padding}, wanted less than the stride "
-                    f"{stride}"
-                )
         padded_extent(op, size, pads)
         grown = [(size[i] - 1) * stride[i] + window[i] + output_padding[i] for i in (0, 1)]
         out = (grown[0] - sum(pads[0]), grown[1] - sum(pads[1]))
         if out[0] < 1 or out[1] < 1:
-            raise ValueError(
-                f"{op}: padding: got {pads}, which leaves nothing of an output of {grown[0]} x "
-                f"{grown[1]} for x of shape {x}; wanted an output of at least 1 x 1: use less "
-                "padding"
-            )
+            raise nothing_left(op, x, (grown[0], grown[1]), pads)
     y_shape = (batch, out[0], out[1], weight[3] * groups)
     check_range(op, "output height", out[0], 1)
     check_range(op, "output width", out[1], 1)
@@ -386,21 +373,17 @@ def _pool2d(
     check_nhwc(op, x)
     check_pairs(op, 1, kernel=kernel, stride=stride, dilation=dilation)
     batch, in_h, in_w, channels = x
-    if kernel[0] * kernel[1] > MAX_EXTENT:
-        raise ValueError(
-            f"{op}: kernel: got {kernel}, wanted at most 2^31 - 1 = {MAX_EXTENT} positions in it"
-        )
+    check_positions(op, kernel)
     window = window_extent(op, kernel, dilation)
     if isinstance(pads, str):
         pads = _same_pads((in_h, in_w), window, stride)
     padded = padded_extent(op, (in_h, in_w), pads)
 
     def out_size(side: int) -> int:
-        if not ceil_mode:
-            return _out_size(padded[side], window[side], stride[side])
-        out = _out_size(padded[side] + stride[side] - 1, window[side], stride[side])
-        starts_past_input = (out - 1) * stride[side] >= (in_h, in_w)[side] + pads[side][0]
-        return out - 1 if starts_past_input else out
+        fitting = _out_size(padded[side], window[side], stride[side])
+        rest = (padded[side] - window[side]) % stride[side]
+        starts_inside = fitting * stride[side] < (in_h, in_w)[side] + pads[side][0]
+        return fitting + (ceil_mode and rest > 0 and starts_inside)
 
     out = (out_size(0), out_size(1))
     check_out(op, out, x, window, stride, pads)
