@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from convsmith import random
 from convsmith.arrays import Array
 from convsmith.backends.table import use_backend
-from convsmith.nn.layer import Layer, to_host
+from convsmith.nn.device import to_host
+from convsmith.nn.layer import Layer
 
 Float64: TypeAlias = NDArray[np.float64]
 
@@ -48,10 +49,11 @@ class _Compare:
         self, name: str, array: Float64, grad: Float64, value: Callable[[], float]
     ) -> None:
         """Compares ``grad`` with the differences of ``value()`` as ``array`` is nudged."""
-        assert grad is not None, f"gradcheck: {self.what}: {name}: got no gradient"
-        assert grad.shape == array.shape, (
+        _require(grad is not None, f"gradcheck: {self.what}: {name}: got no gradient")
+        _require(
+            grad.shape == array.shape,
             f"gradcheck: {self.what}: {name}: got a gradient of shape {grad.shape}, wanted "
-            f"{array.shape}"
+            f"{array.shape}",
         )
         for index in self._indices(array.shape):
             kept = array[index]
@@ -65,8 +67,10 @@ class _Compare:
 
     def _indices(self, shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
         size = int(np.prod(shape))
-        chosen = range(size) if size <= self.max_elements else np.sort(
-            self.rng.choice(size, self.max_elements, replace=False)
+        chosen = (
+            range(size)
+            if size <= self.max_elements
+            else np.sort(self.rng.choice(size, self.max_elements, replace=False))
         )
         for flat in chosen:
             yield tuple(int(i) for i in np.unravel_index(int(flat), shape))
@@ -140,16 +144,16 @@ def gradcheck(
         alone = {name: _copy(p.grad) for name, p in model.named_parameters()}
 
         what = f"gradcheck: {compare.what}"
-        assert nothing is None, f"{what}: backward(input_grad=False) did not return None"
+        _require(nothing is None, f"{what}: backward(input_grad=False) did not return None")
         for name, grad in grads.items():
-            assert grad is not None, f"{what}: {name}: got no gradient"
-            assert _same(twice[name], 2 * grad), f"{what}: {name}: a second backward did not add"
-            assert _same(alone[name], grad), f"{what}: {name}: input_grad=False changed it"
+            _require(grad is not None, f"{what}: {name}: got no gradient")
+            _require(_same(twice[name], 2 * grad), f"{what}: {name}: a second backward did not add")
+            _require(_same(alone[name], grad), f"{what}: {name}: input_grad=False changed it")
         for name, array in inputs.items():
-            assert _same(array, before[name]), f"{what}: {name} was changed in place"
-            assert _same(again[name], dx[name]), f"{what}: d{name} differs when asked again"
+            _require(_same(array, before[name]), f"{what}: {name} was changed in place")
+            _require(_same(again[name], dx[name]), f"{what}: d{name} differs when asked again")
         for name, array in projection.items():
-            assert _same(array, kept[name]), f"{what}: d{name} was changed in place"
+            _require(_same(array, kept[name]), f"{what}: d{name} was changed in place")
 
         def value() -> float:
             now = forward()[0]
@@ -231,6 +235,11 @@ def _rebuild(like: Any, arrays: dict[str, Float64]) -> Any:
 
 def _copy(array: Array | None) -> Any:
     return None if array is None else array.copy()
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)
 
 
 def _same(a: Any, b: Any) -> bool:

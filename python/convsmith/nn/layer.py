@@ -1,0 +1,273 @@
+"""What every layer is: parameters, buffers and children found on the object, and two methods.
+
+A layer computes in ``forward(x, training)``, which returns the result and a cache, and in
+``backward(dy, cache)``, which returns dx and adds into the parameters' gradients. The cache goes
+back to the caller and is never kept on the layer, so one layer may be used several times in one
+model and from several threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from convsmith.arrays import Array, Shape
+from convsmith.nn.device import like, to_cupy, to_host
+
+# What one forward pass leaves for its backward pass. Only the layer that made it looks inside.
+Cache: TypeAlias = Any
+
+
+class Parameter:
+    """A trained array ``data`` and its gradient ``grad``: None, or an array like ``data``."""
+
+    __slots__ = ("data", "grad")
+
+    def __init__(self, data: Array) -> None:
+        self.data = data
+        self.grad: Array | None = None
+
+    @property
+    def shape(self) -> Shape:
+        shape: Shape = self.data.shape
+        return shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = self.data.dtype
+        return dtype
+
+    @property
+    def size(self) -> int:
+        return int(self.data.size)
+
+    def accumulate(self, grad: Array) -> None:
+        """Adds ``grad``, an array that nobody else holds: the first one is kept, not copied."""
+        if self.grad is None:
+            self.grad = grad
+        else:
+            self.grad += grad
+
+    def zero_grad(self) -> None:
+        """Forgets the gradient; the next ``accumulate`` starts afresh."""
+        self.grad = None
+
+    def __repr__(self) -> str:
+        return f"Parameter({'x'.join(map(str, self.shape))}, {self.dtype})"
+
+
+class Layer:
+    """The base of all layers.
+
+    Parameters, and layers (alone or in a list, tuple or dict), are found on the attributes, in
+    the order of assignment; a subclass needs no registration and no call of ``super().__init__``.
+    Arrays that belong to the state without being trained are named in ``buffer_names``.
+    """
+
+    buffer_names: ClassVar[tuple[str, ...]] = ()
+
+    # The constructor call in words, for errors and repr; set by ``describe``.
+    label: str = ""
+
+    def describe(self, *args: Any, **options: tuple[Any, Any]) -> None:
+        """Sets ``label`` from positional arguments and from options (value, default)."""
+        words = [str(arg) for arg in args]
+        words += [f"{name}={v!r}" for name, (v, default) in options.items() if v != default]
+        self.label = f"{type(self).__name__}({', '.join(words)})"
+
+    def forward(self, x: Any, training: bool = False) -> tuple[Any, Cache]:
+        """The result for ``x``, and the cache for ``backward``: None unless ``training``."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward")
+
+    def backward(self, dy: Any, cache: Cache, input_grad: bool = True) -> Any:
+        """Adds the parameters' gradients and returns dx, or None with ``input_grad=False``.
+
+        ``dy`` is the gradient of the loss by the result of the ``forward`` that gave ``cache``.
+        ``input_grad=False`` spares the first layer of a model the gradient that nobody reads.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define backward")
+
+    def __call__(self, x: Any) -> Any:
+        """The result in inference mode."""
+        return self.forward(x, training=False)[0]
+
+    # What the layer is made of.
+
+    def children(self) -> Iterator[tuple[str, Layer]]:
+        """The layers held directly, with their names."""
+        for name, value in vars(self).items():
+            yield from _layers_in(name, value)
+
+    def named_layers(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
+        """This layer and all below it, each once, with their paths ("" for this one)."""
+        yield from _walk(self, prefix, set())
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """All parameters, each once, named as in PyTorch: "layer1.0.conv1.weight"."""
+        seen: set[int] = set()
+        for path, layer in self.named_layers():
+            for name, value in vars(layer).items():
+                if isinstance(value, Parameter) and id(value) not in seen:
+                    seen.add(id(value))
+                    yield _join(path, name), value
+
+    def parameters(self) -> list[Parameter]:
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def named_buffers(self) -> Iterator[tuple[str, Array]]:
+        """All arrays of the state that are not trained, such as running means."""
+        for path, layer in self.named_layers():
+            for name in layer.buffer_names:
+                yield _join(path, name), getattr(layer, name)
+
+    def zero_grad(self) -> None:
+        for _, parameter in self.named_parameters():
+            parameter.zero_grad()
+
+    # Its state.
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all parameters and buffers, keyed as in PyTorch (weights in our layout)."""
+        return {key: array.copy() for key, array in self._state()}
+
+    def load_state_dict(
+        self, state: Mapping[str, Any], strict: bool = True
+    ) -> tuple[list[str], list[str]]:
+        """Copies ``state`` into the parameters and buffers, converting to their dtypes.
+
+        Returns the missing and the unexpected keys, which are allowed with ``strict=False``.
+        Raises ValueError naming every missing, unexpected, wrong-shaped or non-numeric entry;
+        the model is then unchanged.
+        """
+        own = dict(self._state())
+        missing = [key for key in own if key not in state]
+        unexpected = [key for key in state if key not in own]
+        problems = []
+        if strict:
+            problems += [f"missing: {key}" for key in missing]
+            problems += [f"unexpected: {key}" for key in unexpected]
+        arrays = {key: _as_array(state[key]) for key in own if key in state}
+        for key, array in arrays.items():
+            if array.shape != own[key].shape:
+                problems.append(f"{key}: got shape {array.shape}, wanted {own[key].shape}")
+            elif array.dtype.kind not in "fiub":
+                problems.append(f"{key}: got dtype {array.dtype}, wanted {own[key].dtype}")
+        if problems:
+            raise ValueError(
+                f"load_state_dict: the state does not fit this {type(self).__name__}; nothing was "
+                "loaded:\n  " + "\n  ".join(problems)
+            )
+        for key, array in arrays.items():
+            own[key][...] = like(array, own[key])
+        return missing, unexpected
+
+    def _state(self) -> Iterator[tuple[str, Array]]:
+        seen: set[int] = set()
+        for path, layer in self.named_layers():
+            for name, value in vars(layer).items():
+                if isinstance(value, Parameter) and id(value) not in seen:
+                    seen.add(id(value))
+                    yield _join(path, name), value.data
+            for name in layer.buffer_names:
+                yield _join(path, name), getattr(layer, name)
+
+    # Where and how its arrays are stored. In place; gradients are dropped.
+
+    def astype(self, dtype: DTypeLike) -> Layer:
+        """Converts parameters and floating-point buffers to ``dtype``; returns this layer."""
+        self._replace_arrays(lambda array: array.astype(dtype))
+        return self
+
+    def to_cupy(self) -> Layer:
+        """Moves parameters and floating-point buffers to the GPU; returns this layer."""
+        self._replace_arrays(to_cupy)
+        return self
+
+    def to_numpy(self) -> Layer:
+        """Moves parameters and floating-point buffers to the CPU; returns this layer."""
+        self._replace_arrays(to_host)
+        return self
+
+    def _replace_arrays(self, convert: Callable[[Array], Array]) -> None:
+        for _, parameter in self.named_parameters():
+            parameter.data = convert(parameter.data)
+            parameter.grad = None
+        for _, layer in self.named_layers():
+            for name in layer.buffer_names:
+                if getattr(layer, name).dtype.kind == "f":
+                    setattr(layer, name, convert(getattr(layer, name)))
+
+    def __repr__(self) -> str:
+        if self.label:
+            return self.label
+        lines = [f"({name}): {layer!r}" for name, layer in self.children()]
+        if not lines:
+            return f"{type(self).__name__}()"
+        body = "\n".join(lines).replace("\n", "\n  ")
+        return f"{type(self).__name__}(\n  {body}\n)"
+
+
+def add_place(error: Exception, name: str, layer: Layer) -> None:
+    """Puts the place in the model in front of the message of an error that ``layer`` raised.
+
+    Containers call it on the way out, so a nested layer's error begins with its whole path.
+    """
+    message = str(error)
+    if getattr(error, "has_place", False):
+        place = f"{name}."
+    else:
+        label = repr(layer)
+        place = f"{name}: " if message.startswith(label) else f"{name}: {label}: "
+        error.has_place = True  # type: ignore[attr-defined]
+    error.args = (place + message,)
+
+
+def check_nhwc(label: str, x: Array, channels: int | None = None) -> None:
+    """Raises ValueError unless ``x`` is [batch, height, width, channels]."""
+    shape = x.shape
+    if len(shape) != 4 or (channels is not None and shape[3] != channels):
+        last = "channels" if channels is None else f"{channels} channels"
+        raise ValueError(
+            f"{label}: x: got shape {shape}, wanted [batch, height, width, {last}]; an NCHW array "
+            "is converted by convsmith.to_nhwc"
+        )
+
+
+def need_cache(layer: Layer, cache: Cache) -> None:
+    """Raises ValueError if ``cache`` is the None of an inference pass."""
+    if cache is None:
+        raise ValueError(
+            f"{layer!r}: backward: got cache=None, wanted the cache of a training pass; call "
+            "forward(x, training=True)"
+        )
+
+
+def _as_array(value: Any) -> Any:
+    return value if hasattr(value, "shape") and hasattr(value, "dtype") else np.asarray(value)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _layers_in(name: str, value: Any) -> Iterator[tuple[str, Layer]]:
+    if isinstance(value, Layer):
+        yield name, value
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _layers_in(f"{name}.{index}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _layers_in(f"{name}.{key}", item)
+
+
+def _walk(layer: Layer, path: str, seen: set[int]) -> Iterator[tuple[str, Layer]]:
+    if id(layer) in seen:
+        return
+    seen.add(id(layer))
+    yield path, layer
+    for name, child in layer.children():
+        yield from _walk(child, _join(path, name), seen)
