@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,13 +121,13 @@ class Conv2dCase:
         problem = Problem(op, arguments, _exact, shape=self.shape)
         activation = epilogue.activation if epilogue is not None else "identity"
 
-        def bounds(expected: dict[str, NumpyArray]) -> Bounds:
+        def bounds(expected: Mapping[str, NumpyArray]) -> Bounds:
             size = sum_bounds(problem, length) if fill == "real" else _exact(expected)
             return {
                 name: through_activation(size[name], expected[name], activation) for name in size
             }
 
-        return Problem(op, arguments, bounds, shape=self.shape)  # type: ignore[arg-type]
+        return Problem(op, arguments, bounds, shape=self.shape)
 
 
 def _exact(expected: Any) -> Bounds:
@@ -229,20 +229,18 @@ def _by_geometry(draw: _Draw) -> Iterator[Conv2dShape]:
         yield draw.shape(size=(13, 11), dilation=dilation, stride=(draw.upto(2, 3), 2))
     for _ in range(10):  # the stride leaves a rest: the last rows of x meet no tap
         yield draw.shape(size=(10, 12), kernel=(3, 3), stride=(4, 5), padding=1)
-    for size in ((1, 1), (1, 9), (9, 1), (13, 13)):
-        yield draw.shape(size=size, kernel=(3, 3), padding=1, stride=1)
-        yield draw.shape(size=size, kernel=(3, 3), padding="same", stride=2)
-        yield draw.shape(size=size, kernel=(2, 4), padding="same", stride=1, in_c=16, out_c=16)
-        yield draw.shape(size=size, kernel=size, padding=0, stride=1, in_c=17, out_c=9)
+    for sides in ((1, 1), (1, 9), (9, 1), (13, 13)):
+        yield draw.shape(size=sides, kernel=(3, 3), padding=1, stride=1)
+        yield draw.shape(size=sides, kernel=(3, 3), padding="same", stride=2)
+        yield draw.shape(size=sides, kernel=(2, 4), padding="same", stride=1, in_c=16, out_c=16)
+        yield draw.shape(size=sides, kernel=sides, padding=0, stride=1, in_c=17, out_c=9)
     for kernel in ((1, 5), (5, 1), (1, 2), (7, 1), (4, 6)):
         yield draw.shape(size=(9, 8), kernel=kernel)
     yield draw.shape(size=(3, 3), kernel=(3, 3), padding=((40, 0), (0, 40)), stride=(7, 9), in_c=2)
     yield draw.shape(size=(2, 3), kernel=(1, 1), padding=20, stride=3, in_c=5)
-    for size, kernel, stride, padding in (((23, 23), 7, 2, 3), ((31, 29), 11, 4, 2)):
-        extra = {"in_c": 3, "out_c": 16, "batch": 1}
-        yield draw.shape(
-            size=size, kernel=(kernel, kernel), stride=stride, padding=padding, **extra
-        )
+    first = {"in_c": 3, "out_c": 16, "batch": 1}  # the first layers of ResNet and AlexNet
+    yield draw.shape(size=(23, 23), kernel=(7, 7), stride=2, padding=3, **first)
+    yield draw.shape(size=(31, 29), kernel=(11, 11), stride=4, padding=2, **first)
 
 
 def _by_groups(draw: _Draw) -> Iterator[Conv2dShape]:

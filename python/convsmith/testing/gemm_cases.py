@@ -14,8 +14,10 @@ from convsmith.testing.conv2d_cases import NEGATIVE_SLOPE, sum_bounds
 from convsmith.testing.problem import FILLS, Bounds, Out, Problem, factors, generator, values
 from convsmith.testing.tolerance import through_activation
 
-SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 15, 16, 17, 24, 25, 31, 32, 33, 48, 49, 63, 64, 65)
-SIZES += (96, 97, 100, 127, 128, 129, 130)
+SIZES: tuple[int, ...] = (
+    *(1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 15, 16, 17, 24, 25, 31, 32, 33, 48, 49, 63, 64, 65),
+    *(96, 97, 100, 127, 128, 129, 130),
+)
 DEEP = (127, 128, 129, 255, 256, 257, 300, 384, 513)
 
 
@@ -109,7 +111,8 @@ def gemm_cases(seed: int) -> Iterator[GemmCase]:
     for number, activation in enumerate(ACTIVATIONS):
         for bias in (False, True):
             for residual in (False, True):
-                size = (pick(SIZES), pick(SIZES), pick((9, 40)))
-                extra = {"bias": bias, "residual": residual, "activation": activation}
-                yield from case(*size, number, **extra)
+                m, n, k = pick(SIZES), pick(SIZES), pick((9, 40))
+                extra: dict[str, Any] = {"bias": bias, "residual": residual}
+                extra["activation"] = activation
+                yield from case(m, n, k, number, **extra)
                 yield from case(6, 16, 300, number + 1, beta=1.0, alpha=0.5, **extra)

@@ -17,8 +17,8 @@ Array = npt.NDArray[Any]
 
 BAND = 96  # elements on each side; more than the widest vector store or tile row by far
 
-# Quiet NaNs with a recognisable payload, by width in bytes; the last byte first on disk.
-_PATTERNS = {
+# Quiet NaNs with a recognisable payload, by width in bytes.
+_PATTERNS: dict[int, Array] = {
     2: np.array(0x7E5A, np.uint16),
     4: np.array(0x7FC5A5A5, np.uint32),
     8: np.array(0x7FF8A5A5A5A5A5A5, np.uint64),

@@ -66,10 +66,10 @@ class BatchNormCase:
         else:
             mean, var = normal(per_channel) + np.float32(self.mean), np.abs(normal(per_channel))
         if op == "batch_norm_inference_forward":
-            arguments = (x, gamma, beta, mean, var, Out("y", full))
+            inference = (x, gamma, beta, mean, var, Out("y", full))
             scale = np.abs(gamma) / np.sqrt(var.astype(np.float64) + self.eps)
             size = scale * (np.abs(x) + np.abs(mean)) + np.abs(beta)
-            return Problem(op, arguments, lambda _: {"y": rounded(size, 8)}, keywords)
+            return Problem(op, inference, lambda _: {"y": rounded(size, 8)}, keywords)
         outs = [Out("dx", full), Out("dgamma", per_channel), Out("dbeta", per_channel)]
         arguments = (dy, x, gamma, mean, var, *outs)
 

@@ -30,8 +30,10 @@ from convsmith.testing.tolerance import (
     smooth,
 )
 
-SHAPES = ((1, 1), (3, 1), (1, 17), (5, 16), (7, 33), (2, 3, 5, 17), (2, 4, 4, 100), (0, 9))
-SHAPES += ((1000, 3), (37, 130), (1, 4099))
+SHAPES: tuple[tuple[int, ...], ...] = (
+    *((1, 1), (3, 1), (1, 17), (5, 16), (7, 33), (2, 3, 5, 17), (2, 4, 4, 100), (0, 9)),
+    *((1000, 3), (37, 130), (1, 4099)),
+)
 
 
 def _name(shape: tuple[int, ...]) -> str:
@@ -119,7 +121,9 @@ class SoftmaxCase:
         return int(np.prod(self.shape))
 
     def input(self, rng: np.random.Generator) -> NumpyArray:
-        x = values(rng, "real", self.shape, 0) * np.float32(self.spread) + np.float32(self.offset)
+        x = values(rng, "real", self.shape, 0)
+        x *= np.float32(self.spread)
+        x += np.float32(self.offset)
         if self.masked:
             hidden = rng.random(self.shape) < 0.4
             hidden[..., -1] = False
@@ -236,16 +240,13 @@ class UpdateCase:
                 found = {"param": rounded(size, 8), "velocity": rounded(moved, 6)}
                 return {name: found[name] for name in expected}
 
-            arguments = (Out("param", shape, start=param), grad, velocity)
-            return Problem(op, arguments, sgd_bounds, keywords)
+            sgd = (Out("param", shape, start=param), grad, velocity)
+            return Problem(op, sgd, sgd_bounds, keywords)
         second = np.abs(second)
         beta1, beta2 = keywords["beta1"], keywords["beta2"]
 
         def adam_bounds(expected: Any) -> Bounds:
-            if keywords["decoupled"]:
-                gradient = np.abs(grad).astype(np.float64)
-            else:
-                gradient = decayed
+            gradient = np.abs(grad) if keywords["decoupled"] else decayed
             average = beta1 * np.abs(first) + (1 - beta1) * gradient
             square = beta2 * second + (1 - beta2) * gradient**2
             step = keywords["step"]

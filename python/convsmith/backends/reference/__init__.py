@@ -54,46 +54,12 @@ from convsmith.backends.reference.upsample2d import (
     upsample_nearest2d_backward_input,
     upsample_nearest2d_forward,
 )
+from convsmith.backends.table import OPS
 
 NAME = "reference"
 
-OPS: tuple[str, ...] = (
-    "conv2d_forward",
-    "conv2d_backward_input",
-    "conv2d_backward_weight",
-    "conv2d_backward_bias",
-    "gemm",
-    "max_pool2d_forward",
-    "max_pool2d_backward_input",
-    "avg_pool2d_forward",
-    "avg_pool2d_backward_input",
-    "adaptive_avg_pool2d_forward",
-    "adaptive_avg_pool2d_backward_input",
-    "batch_norm_forward",
-    "batch_norm_backward",
-    "batch_norm_inference_forward",
-    "batch_norm_inference_backward",
-    "local_response_norm_forward",
-    "local_response_norm_backward",
-    "activation_forward",
-    "activation_backward",
-    "add",
-    "softmax_forward",
-    "softmax_backward",
-    "log_softmax_forward",
-    "log_softmax_backward",
-    "softmax_cross_entropy",
-    "upsample_nearest2d_forward",
-    "upsample_nearest2d_backward_input",
-    "upsample_bilinear2d_forward",
-    "upsample_bilinear2d_backward_input",
-    "sgd_update",
-    "adam_update",
-)
-
 __all__ = [
     "NAME",
-    "OPS",
     "activation_backward",
     "activation_forward",
     "adam_update",
