@@ -131,7 +131,7 @@ class Layer:
 
     def state_dict(self) -> dict[str, Array]:
         """Copies of all parameters and buffers, keyed as in PyTorch (weights in our layout)."""
-        return {key: array.copy() for key, array in self._state()}
+        return {key: array.copy() for key, array in self.state_arrays()}
 
     def load_state_dict(
         self, state: Mapping[str, Any], strict: bool = True
@@ -142,29 +142,39 @@ class Layer:
         Raises ValueError naming every missing, unexpected, wrong-shaped or non-numeric entry;
         the model is then unchanged.
         """
-        own = dict(self._state())
+        own = dict(self.state_arrays())
+        arrays = {key: _as_array(value) for key, value in state.items()}
+        missing, unexpected = self.check_state(arrays, strict)
+        for key in own.keys() & arrays.keys():
+            own[key][...] = like(arrays[key], own[key])
+        return missing, unexpected
+
+    def check_state(self, state: Mapping[str, Any], strict: bool) -> tuple[list[str], list[str]]:
+        """What ``load_state_dict`` checks; of the values, only shape and dtype are looked at."""
+        own = dict(self.state_arrays())
         missing = [key for key in own if key not in state]
         unexpected = [key for key in state if key not in own]
         problems = []
         if strict:
             problems += [f"missing: {key}" for key in missing]
             problems += [f"unexpected: {key}" for key in unexpected]
-        arrays = {key: _as_array(state[key]) for key in own if key in state}
-        for key, array in arrays.items():
-            if array.shape != own[key].shape:
-                problems.append(f"{key}: got shape {array.shape}, wanted {own[key].shape}")
-            elif array.dtype.kind not in "fiub":
-                problems.append(f"{key}: got dtype {array.dtype}, wanted {own[key].dtype}")
+        for key in own:
+            if key not in state:
+                continue
+            shape, dtype = tuple(state[key].shape), state[key].dtype
+            if shape != own[key].shape:
+                problems.append(f"{key}: got shape {shape}, wanted {own[key].shape}")
+            elif dtype.kind not in "fiub":
+                problems.append(f"{key}: got dtype {dtype}, wanted {own[key].dtype}")
         if problems:
             raise ValueError(
                 f"load_state_dict: the state does not fit this {type(self).__name__}; nothing was "
                 "loaded:\n  " + "\n  ".join(problems)
             )
-        for key, array in arrays.items():
-            own[key][...] = like(array, own[key])
         return missing, unexpected
 
-    def _state(self) -> Iterator[tuple[str, Array]]:
+    def state_arrays(self) -> Iterator[tuple[str, Array]]:
+        """The arrays of ``state_dict`` themselves."""
         seen: set[int] = set()
         for path, layer in self.named_layers():
             for name, value in vars(layer).items():
