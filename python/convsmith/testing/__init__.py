@@ -1,0 +1,1 @@
+"""One case list, tolerances and the machinery that holds any backend against the reference."""
