@@ -76,22 +76,24 @@ def row_of(op: str, name: str, value: Any) -> Row:
 
     Subclasses (numpy.matrix, masked arrays) are refused: their arithmetic is not an ndarray's.
     """
-    row = _row_of_type.get(type(value))
-    return row if row is not None else _meet(op, name, value)
+    row = _row_of_type.get(type(value)) or find_row(type(value))
+    if row is None:
+        known = " or ".join(row.array_type for row in ROWS)
+        raise TypeError(
+            f"{op}: {name}: got a {type_name(type(value))}, wanted a {known}; convert it, for "
+            f"example with numpy.asarray({name})"
+        )
+    return row
 
 
-def _meet(op: str, name: str, value: Any) -> Row:
-    kind = type(value)
+def find_row(kind: type) -> Row | None:
+    """The row for an array type, or None."""
     full_name = type_name(kind)
     for row in ROWS:
         if row.array_type == full_name:
             _row_of_type[kind] = row
             return row
-    known = " or ".join(row.array_type for row in ROWS)
-    raise TypeError(
-        f"{op}: {name}: got a {full_name}, wanted a {known}; convert it, for example with "
-        f"numpy.asarray({name})"
-    )
+    return None
 
 
 def type_name(kind: type) -> str:

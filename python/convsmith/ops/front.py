@@ -81,8 +81,9 @@ def conv_transpose2d(
         dilation=dilation,
         groups=groups,
     )
+    # Here, since the op below would call x by the name of dy.
+    check.floats("conv_transpose2d", "x", x)
     if bias is not None:
-        check.floats("conv_transpose2d", "x", x)
         check.like("conv_transpose2d", "bias", bias, "x", x, (shape.in_c,))
     y = conv2d_backward_input(x, weight, shape, algorithm=algorithm)
     if bias is not None:

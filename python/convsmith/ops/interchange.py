@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from convsmith.arrays import Array
-from convsmith.backends.table import mixed_kinds, row_of, type_name
+from convsmith.backends.table import find_row, mixed_kinds, row_of, type_name
 
 _DLPACK_CPU = 1  # kDLCPU
 
@@ -26,19 +26,19 @@ def borrow(op: str, **values: Any) -> tuple[list[Any], Callable[[Array], Any]]:
     arrays = list(values.values())
     first_name, first = next(iter(values.items()))
     kind = type(first)
+    ours = kind is np.ndarray or find_row(kind) is not None
+    if not ours and (not hasattr(first, "__dlpack__") or isinstance(first, np.ndarray)):
+        row_of(op, first_name, first)  # raises
     for name, value in values.items():
         # A trained parameter (torch.nn.Parameter) may stand beside a plain tensor.
         if value is not None and type(value) is not kind and library(value) != library(first):
             raise mixed_kinds(op, name, value, first_name, first)
-    if kind is np.ndarray:
-        return arrays, _same
-    if not hasattr(first, "__dlpack__") or isinstance(first, np.ndarray):
-        row_of(op, first_name, first)  # raises, unless the table has learnt of a new array type
+    if ours:
         return arrays, _same
     give_back = _give_back(op, first_name, first)
-    return [
-        None if value is None else _lend(op, name, value) for name, value in values.items()
-    ], give_back
+    for i, (name, value) in enumerate(values.items()):
+        arrays[i] = None if value is None else _lend(op, name, value)
+    return arrays, give_back
 
 
 def library(value: Any) -> str:
