@@ -1,4 +1,4 @@
-"""Times the CPU kernels against PyTorch's: convolution layers of known networks, GEMM, a training step.
+"""Times the CPU kernels against PyTorch's: convolution layers, GEMM, a training step.
 
     python benchmarks/cpu_vs_torch.py                    everything; writes benchmarks/results/
     python benchmarks/cpu_vs_torch.py --network resnet50 --repeats 3 --no-record
@@ -16,15 +16,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from convsmith.bench import torch_peer  # first: it sets PyTorch's allocator before torch is imported
-from convsmith.bench.hardware import description
-from convsmith.bench.layers import NETWORKS, ConvLayer, conv_layers
-from convsmith.bench.timing import alternate, geometric_mean
-
 import numpy as np
 
 import convsmith
 from convsmith import _cpu, nn, ops, optim
+from convsmith.bench import (
+    torch_peer,
+)  # first: it sets PyTorch's allocator before torch is imported
+from convsmith.bench.hardware import description
+from convsmith.bench.layers import NETWORKS, ConvLayer, conv_layers
+from convsmith.bench.timing import alternate, geometric_mean
 
 RESULTS = Path(__file__).parent / "results"
 DIRECTIONS = ("conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight")
@@ -101,7 +102,9 @@ def time_gemm(repeats: int) -> list[dict[str, Any]]:
         peer = torch_peer.gemm(a, b, transpose_a, transpose_b)
         check_same(ops.gemm(a, b, **flags), peer(), f"gemm {size}")
         ours = lambda a=a, b=b, flags=flags: ops.gemm(a, b, **flags)  # noqa: E731
-        row = ratio_row(alternate({"convsmith": ours, "torch": peer}, repeats=repeats), 2e-9 * size**3)
+        row = ratio_row(
+            alternate({"convsmith": ours, "torch": peer}, repeats=repeats), 2e-9 * size**3
+        )
         name = f"gemm {size} {'T' if transpose_a else 'N'}{'T' if transpose_b else 'N'}"
         print(f"{name:34} {row['gflops']:11.0f} {row['ratio']:6.2f}x", flush=True)
         rows.append({"name": name, **row})

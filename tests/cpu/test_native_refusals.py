@@ -1,4 +1,4 @@
-"""GEMM and convolution called directly, past the Python checks, refuse what would corrupt memory."""
+"""GEMM and convolution, called past the Python checks, refuse what would corrupt memory."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_an_inconsistent_geometry_is_refused(changes: dict[str, Any]) -> None:
         lambda: _cpu.conv2d_backward_input(y, weight, x, shape, "auto"),
         lambda: _cpu.conv2d_backward_weight(x, y, weight, shape, "auto"),
     ):
-        with pytest.raises((ValueError, TypeError), match="Conv2dShape|incompatible|integer"):
+        with pytest.raises((ValueError, TypeError), match=r"Conv2dShape|incompatible|integer"):
             call()
 
 

@@ -106,7 +106,7 @@ def demo_steps(x: Array, labels: Array) -> dict[str, Callable[[], Any]]:
             loss = loss_of(model(images), targets)
             loss.backward()
             optimizer.step()
-            return float(loss)
+            return loss.item()
 
         return run
 
