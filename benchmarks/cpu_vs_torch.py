@@ -20,9 +20,7 @@ import numpy as np
 
 import convsmith
 from convsmith import _cpu, nn, ops, optim
-from convsmith.bench import (
-    torch_peer,
-)  # first: it sets PyTorch's allocator before torch is imported
+from convsmith.bench import torch_peer
 from convsmith.bench.hardware import description
 from convsmith.bench.layers import NETWORKS, ConvLayer, conv_layers
 from convsmith.bench.timing import alternate, geometric_mean

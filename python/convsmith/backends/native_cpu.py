@@ -8,6 +8,8 @@ that is missing or broken is remembered as the reason, and the next backend of t
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +43,22 @@ def supports(op: str, dtype: Any, shape: Any = None) -> bool:
 
 def algorithms(op: str, dtype: Any, shape: Any = None) -> tuple[str, ...]:
     return tuple(_cpu.algorithms(op, shape)) if supports(op, dtype, shape) else ()
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """What this processor can run, fastest last."""
+    return tuple(_cpu.available_isas())
+
+
+@contextmanager
+def instruction_set(name: str) -> Iterator[None]:
+    """Runs the kernels with this instruction set, in every thread, for the duration."""
+    before = _cpu.isa()
+    _cpu.set_isa(name)
+    try:
+        yield
+    finally:
+        _cpu.set_isa(before)
 
 
 def empty(shape: Shape, dtype: Any) -> Array:

@@ -1,6 +1,6 @@
 """PyTorch's side of a comparison, on the CPU, in both memory formats.
 
-Import this before anything imports torch: PyTorch reads its allocator's setting once.
+Import this before anything else imports torch: PyTorch reads its allocator's setting once.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def demo_steps(x: Array, labels: Array) -> dict[str, Callable[[], Any]]:
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
         loss_of = torch.nn.CrossEntropyLoss()
 
-        def run() -> float:
+        def run() -> Any:
             optimizer.zero_grad(set_to_none=True)
             loss = loss_of(model(images), targets)
             loss.backward()

@@ -154,7 +154,9 @@ def gradcheck(
             _require(_close(again[name], dx[name]), f"{what}: d{name} differs when asked again")
         for name, grad in grads.items():
             _require(grad is not None, f"{what}: {name}: got no gradient")
-            _require(_close(twice[name], 2 * grad), f"{what}: {name}: a second backward did not add")
+            _require(
+                _close(twice[name], 2 * grad), f"{what}: {name}: a second backward did not add"
+            )
             _require(_close(alone[name], grad), f"{what}: {name}: input_grad=False changed it")
 
         def value() -> float:

@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from convsmith.backends.table import OPS, ROWS, why_not
@@ -123,10 +124,22 @@ def _load(names: Sequence[str] | None) -> tuple[list[Any], list[str]]:
     return modules, lines
 
 
+def _run_variants(module: Any, ops: Sequence[str], seed: int, progress: Any) -> list[Result]:
+    """The backend as it is, or once for each instruction set that it can run with."""
+    if not hasattr(module, "instruction_sets"):
+        return run_check(ops, [module], seed=seed, progress=progress)
+    results = []
+    for isa in module.instruction_sets():
+        with module.instruction_set(isa):
+            found = run_check(ops, [module], seed=seed, progress=progress)
+        results += [replace(result, backend=f"{module.NAME} {isa}") for result in found]
+    return results
+
+
 def _unsupported(
     modules: Sequence[Any], ops: Sequence[str], results: Sequence[Result]
 ) -> Iterator[str]:
-    ran = {(result.backend, result.op) for result in results}
+    ran = {(result.backend.split()[0], result.op) for result in results}
     for module in modules:
         missing = [op for op in ops if (module.NAME, op) not in ran]
         if missing:
@@ -146,7 +159,11 @@ def run(args: argparse.Namespace) -> int:
         return 2
     modules, unavailable = _load(args.backend)
     with _progress() as progress:
-        results = run_check(ops, modules, seed=args.seed, progress=progress)
+        results = [
+            result
+            for module in modules
+            for result in _run_variants(module, ops, args.seed, progress)
+        ]
     print(_NOTE)
     for line in (*table(results), "", *unavailable, *_unsupported(modules, ops, results)):
         print(line)
