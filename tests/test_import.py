@@ -46,12 +46,13 @@ def test_subpackages_are_imported_on_first_use():
 
 
 def test_import_takes_little_longer_than_numpy_alone():
-    code = """
-start = time.perf_counter(); import numpy; middle = time.perf_counter()
-import convsmith; print(time.perf_counter() - middle)
-"""
+    # Processor time, which a busy machine does not stretch.
+    code = (
+        "import time, numpy; start = time.process_time(); import convsmith; "
+        "print(time.process_time() - start)"
+    )
     best = min(float(run(code)) for _ in range(3))
-    assert best < 0.2, f"{best:.3f} s"
+    assert best < 0.1, f"{best:.3f} s"
 
 
 def test_seed_and_generator():

@@ -18,7 +18,8 @@ struct Block {
 
 bool poison_outputs = false;
 
-py::array empty(const std::vector<py::ssize_t>& shape, const py::dtype& dtype) {
+py::array empty(const std::vector<py::ssize_t>& shape, const py::object& dtype_like) {
+  const py::dtype dtype = py::dtype::from_args(dtype_like);
   if (dtype.kind() == 'O' || dtype.itemsize() == 0) {
     throw py::type_error("empty: dtype: got " + py::str(dtype).cast<std::string>() +
                          ", wanted a plain numeric type");

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import threading
 import types
@@ -185,34 +186,35 @@ def test_every_op_has_one_name_everywhere():
         assert all(reference.supports(op, dtype) for dtype in ("float16", "float32", "float64"))
 
 
-@pytest.fixture
-def unloaded(monkeypatch):
-    """native_cpu as it is before its first use."""
-    monkeypatch.setattr(native_cpu, "_cpu", None)
-    monkeypatch.setattr(native_cpu, "_ops", frozenset())
-    monkeypatch.setattr(native_cpu, "_reason", None)
+def fresh_native_cpu(monkeypatch, module):
+    """native_cpu as it would be with this native module, None for a missing one."""
+    monkeypatch.setitem(sys.modules, "convsmith._cpu", module)
+    spec = importlib.util.find_spec("convsmith.backends.native_cpu")
+    backend = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(backend)
+    monkeypatch.setitem(table._modules, "native_cpu", backend)
+    return backend
 
 
-def test_native_cpu_without_its_module_remembers_why(monkeypatch, unloaded):
-    monkeypatch.setitem(sys.modules, "convsmith._cpu", None)
-    assert not native_cpu.supports("add", np.dtype(np.float32))
-    assert native_cpu.algorithms("add", np.dtype(np.float32)) == ()
-    assert "convsmith._cpu could not be imported" in native_cpu.unavailable_reason()
-    monkeypatch.setitem(sys.modules, "convsmith._cpu", types.ModuleType("convsmith._cpu"))
-    assert native_cpu.unavailable_reason(), "looked for once, not at every call"
+def test_native_cpu_without_its_module_says_why(monkeypatch):
+    backend = fresh_native_cpu(monkeypatch, None)
+    assert not backend.supports("add", np.dtype(np.float32))
+    assert backend.algorithms("add", np.dtype(np.float32)) == ()
+    assert "convsmith._cpu could not be imported" in backends.why_not("native_cpu")
+    assert ops.add(X, X)[0, 0] == 2
 
 
-def test_native_cpu_supports_what_its_module_has_in_float32(monkeypatch, unloaded):
+def test_native_cpu_supports_what_its_module_has_in_float32(monkeypatch):
     calls = []
     module = types.ModuleType("convsmith._cpu")
     module.add = lambda *arguments: calls.append(arguments)
     module.empty = np.empty
     module.algorithms = lambda op, shape: ["direct", "winograd"]
-    monkeypatch.setitem(sys.modules, "convsmith._cpu", module)
-    assert native_cpu.unavailable_reason() is None
-    assert native_cpu.supports("add", np.dtype(np.float32))
-    assert not native_cpu.supports("add", np.dtype(np.float64))
-    assert not native_cpu.supports("gemm", np.dtype(np.float32))
-    assert native_cpu.algorithms("add", np.dtype(np.float32)) == ("direct", "winograd")
+    backend = fresh_native_cpu(monkeypatch, module)
+    assert backend.unavailable_reason() is None
+    assert backend.supports("add", np.dtype(np.float32))
+    assert not backend.supports("add", np.dtype(np.float64))
+    assert not backend.supports("gemm", np.dtype(np.float32))
+    assert backend.algorithms("add", np.dtype(np.float32)) == ("direct", "winograd")
     y = ops.add(X, X)
-    assert [argument is wanted for argument, wanted in zip(*calls, (X, X, y), strict=True)]
+    assert all(got is wanted for got, wanted in zip(*calls, (X, X, y), strict=True))

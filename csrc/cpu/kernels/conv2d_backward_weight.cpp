@@ -82,11 +82,7 @@ void sum_block(const Problem& p, const Partition& cut, int64_t group, int64_t ro
     for (int64_t column = 0; column < columns; column += kPanelColumns) {
       const int64_t panel = minimum(kPanelColumns, columns - column);
       const int64_t width = divide_up(panel, kLanes) * kLanes;
-      GridPosition at = grid_position(runs.window, chunk);
-      for (int64_t i = 0; i < pixels; ++i, advance(runs.window, at)) {
-        gather_runs(runs, at.n, at.r, at.c, column0 + column, column0 + column + panel,
-                    b + i * width);
-      }
+      gather_runs(runs, chunk, pixels, column0 + column, column0 + column + panel, b, width);
       for (int64_t i = 0; i < rows; ++i) {
         outputs[i] = target + (row0 + i) * p.gemm_n + column0 + column;
       }

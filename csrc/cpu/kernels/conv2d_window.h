@@ -34,27 +34,12 @@ struct WindowRuns {
   Window window;       // taps: the first of each run
   int64_t runs, taps_per_run, channels;
 };
-// Copies elements [begin, end) of the flattened (run, element) axis of row (n, r, c) to `to`,
-// zeros in the padding. May write up to kLanes - 1 floats past the end.
-void gather_runs(const WindowRuns& runs, int64_t n, int64_t r, int64_t c, int64_t begin,
-                 int64_t end, float* to);
+// Copies elements [begin, end) of the flattened (run, element) axis, for `count` rows from m0 on,
+// to to[i * to_stride]; zeros in the padding.
+void gather_runs(const WindowRuns& runs, int64_t m0, int64_t count, int64_t begin, int64_t end,
+                 float* to, int64_t to_stride);
 // For few channels: the whole window of a row becomes one gathered run. context: a WindowRuns.
 void gather_window(const void* context, int64_t m0, int64_t count, const DepthBlock& block,
                    const float** rows, int64_t row_stride, float* scratch);
-
-// Position of row m on the grid.
-struct GridPosition {
-  int64_t n, r, c;
-};
-CONVSMITH_INLINE GridPosition grid_position(const Window& w, int64_t m) {
-  return {m / (w.grid_h * w.grid_w), m / w.grid_w % w.grid_h, m % w.grid_w};
-}
-CONVSMITH_INLINE void advance(const Window& w, GridPosition& p) {
-  if (++p.c < w.grid_w) return;
-  p.c = 0;
-  if (++p.r < w.grid_h) return;
-  p.r = 0;
-  ++p.n;
-}
 
 }  // namespace convsmith::cpu::CONVSMITH_ISA

@@ -60,17 +60,20 @@ int64_t packed_floats(int64_t gemm_k, int64_t gemm_n) {
 
 void pack_transposed(const float* source, int64_t stride_n, int64_t gemm_k, int64_t gemm_n,
                      float* packed) {
-  const int64_t strips = (gemm_n + kLanes - 1) / kLanes;
-  constexpr int64_t kDepthStep = 256;
+  // A step of a panel is small enough that its lines stay in L1 until all strips have filled them.
+  constexpr int64_t kDepthStep = 64;
+  const int64_t panels = (gemm_n + kPanelColumns - 1) / kPanelColumns;
   const int64_t steps = (gemm_k + kDepthStep - 1) / kDepthStep;
-  parallel_ranges(strips * steps, 16, [&](int64_t begin, int64_t end) {
+  parallel_ranges(panels * steps, 8, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
-      const int64_t n0 = item / steps * kLanes, k0 = item % steps * kDepthStep;
-      const int64_t panel = n0 / kPanelColumns * kPanelColumns;
-      const int64_t width = minimum(kPanelColumns, strips * kLanes - panel);
-      transpose_strip(source + n0 * stride_n + k0, stride_n, minimum(kLanes, gemm_n - n0),
-                      minimum(kDepthStep, gemm_k - k0),
-                      packed + panel * gemm_k + k0 * width + (n0 - panel), width);
+      const int64_t panel = item / steps * kPanelColumns, k0 = item % steps * kDepthStep;
+      const int64_t columns = minimum(kPanelColumns, gemm_n - panel);
+      const int64_t width = (columns + kLanes - 1) / kLanes * kLanes;
+      for (int64_t n = 0; n < columns; n += kLanes) {
+        transpose_strip(source + (panel + n) * stride_n + k0, stride_n,
+                        minimum(kLanes, columns - n), minimum(kDepthStep, gemm_k - k0),
+                        packed + panel * gemm_k + k0 * width + n, width);
+      }
     }
   });
 }

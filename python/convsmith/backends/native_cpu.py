@@ -1,8 +1,8 @@
 """The C++ kernels of convsmith._cpu: float32 on the CPU.
 
 Thin on purpose: every function hands its arguments to the native function of the same name, which
-checks the memory. A missing or broken module is remembered as the reason why this backend is
-unavailable, and the next backend of the row takes over.
+checks the memory. The table imports this file when it first chooses a backend; a native module
+that is missing or broken is remembered as the reason, and the next backend of the row takes over.
 """
 
 from __future__ import annotations
@@ -23,33 +23,19 @@ NAME = "native_cpu"
 _FLOAT32 = np.dtype(np.float32)
 
 _cpu: Any = None
-_ops: frozenset[str] = frozenset()
 _reason: str | None = None
-
-
-def _load() -> None:
-    global _cpu, _ops, _reason
-    try:
-        module = importlib.import_module("convsmith._cpu")
-    except ImportError as error:
-        _reason = f"the native module convsmith._cpu could not be imported: {error}"
-        return
-    _ops = frozenset(op for op in OPS if hasattr(module, op))
-    _cpu = module
+try:
+    _cpu = importlib.import_module("convsmith._cpu")
+except ImportError as error:
+    _reason = f"the native module convsmith._cpu could not be imported: {error}"
+_ops = frozenset(op for op in OPS if hasattr(_cpu, op))
 
 
 def unavailable_reason() -> str | None:
-    if _cpu is None and _reason is None:
-        _load()
     return _reason
 
 
 def supports(op: str, dtype: Any, shape: Any = None) -> bool:
-    if _cpu is None:
-        if _reason is None:
-            _load()
-        if _cpu is None:
-            return False
     return bool(dtype == _FLOAT32) and op in _ops
 
 

@@ -80,7 +80,7 @@ class Conv2dCase:
 
     def problem(self, op: str, fill: str) -> Problem:
         s = self.shape
-        rng = generator(self.id, op, fill)
+        rng = generator(self, op, fill)
         taps = s.kernel_h * s.kernel_w
         if op == "conv2d_forward":
             length = taps * (s.in_c // s.groups)
@@ -97,9 +97,7 @@ class Conv2dCase:
         x, dy = factors(rng, fill, s.x_shape, s.y_shape, length)
         if op == "conv2d_backward_weight":
             return self._sum(op, (x, dy, Out("dweight", s.weight_shape), s), fill, length)
-        if op == "conv2d_backward_bias":
-            return self._sum(op, (dy, Out("dbias", (s.out_c,))), fill, length)
-        raise ValueError(f"{op}: not an op of a convolution case")
+        return self._sum(op, (dy, Out("dbias", (s.out_c,))), fill, length)
 
     def _epilogue(self, rng: np.random.Generator, fill: str) -> Epilogue:
         s = self.shape

@@ -49,10 +49,8 @@ class GemmCase:
         return self.shape.macs
 
     def problem(self, op: str, fill: str) -> Problem:
-        if op != "gemm":
-            raise ValueError(f"{op}: not an op of a matrix product case")
         s = self.shape
-        rng = generator(self.id, op, fill)
+        rng = generator(self, op, fill)
         a_shape = (s.gemm_k, s.gemm_m) if s.transpose_a else (s.gemm_m, s.gemm_k)
         b_shape = (s.gemm_n, s.gemm_k) if s.transpose_b else (s.gemm_k, s.gemm_n)
         a, b = factors(rng, fill, a_shape, b_shape, s.gemm_k)

@@ -41,7 +41,7 @@ class BatchNormCase:
         return 4 * self.rows * self.channels
 
     def problem(self, op: str, fill: str) -> Problem:
-        rng = generator(self.id, op, fill)
+        rng = generator(self, op, fill)
         rows, channels = self.rows, self.channels
         full, per_channel = (rows, channels), (channels,)
 
@@ -135,14 +135,12 @@ class LocalResponseNormCase:
         return 2 * int(np.prod(self.shape)) * self.size
 
     def problem(self, op: str, fill: str) -> Problem:
-        rng = generator(self.id, op, fill)
+        rng = generator(self, op, fill)
         x, dy = (rng.standard_normal(self.shape).astype(np.float32) * 3 for _ in range(2))
         keywords = {"size": self.size, "alpha": self.alpha, "beta": self.beta, "k": self.k}
         if op == "local_response_norm_forward":
             arguments: tuple[Any, ...] = (x, Out("y", self.shape))
             return Problem(op, arguments, lambda e: {"y": smooth(e["y"])}, keywords)
-        if op != "local_response_norm_backward":
-            raise ValueError(f"{op}: not an op of a local response normalisation case")
         # The derivative is a direct term less others: on (-|dy|, |x|) with alpha < 0 in front all
         # terms have one sign. Bounding by the largest of each is simpler and hardly larger.
         absolute = Problem(op, (np.abs(dy), np.abs(x), Out("dx", self.shape)), dict, keywords)

@@ -78,7 +78,7 @@ class Pool2dCase:
 
     def problem(self, op: str, fill: str) -> Problem:
         s = self.shape
-        rng = generator(self.id, op, fill)
+        rng = generator(self, op, fill)
         taps = s.kernel_h * s.kernel_w
         argmax = Out("argmax", s.y_shape, np.uint8 if taps <= 255 else np.int32)
         if op == "max_pool2d_forward":
@@ -95,11 +95,9 @@ class Pool2dCase:
         if op == "avg_pool2d_forward":
             x = values(rng, fill, s.x_shape, 4095)
             return _mean(Problem(op, (x, Out("y", s.y_shape), s), _exact, keywords, s), fill, taps)
-        if op == "avg_pool2d_backward_input":
-            dy = values(rng, fill, s.y_shape, 4095)
-            arguments = (dy, Out("dx", s.x_shape), s)
-            return _summed(Problem(op, arguments, _exact, keywords, s), "real", taps + 1)
-        raise ValueError(f"{op}: not an op of a pooling case")
+        dy = values(rng, fill, s.y_shape, 4095)
+        arguments = (dy, Out("dx", s.x_shape), s)
+        return _summed(Problem(op, arguments, _exact, keywords, s), "real", taps + 1)
 
 
 def _exact(expected: Any) -> Bounds:
@@ -148,17 +146,22 @@ class AdaptivePool2dCase:
 
     def problem(self, op: str, fill: str) -> Problem:
         s = self.shape
-        rng = generator(self.id, op, fill)
+        rng = generator(self, op, fill)
         if op == "adaptive_avg_pool2d_forward":
             x = values(rng, fill, s.x_shape, 4095)
             taps = (s.in_h // s.out_h + 2) * (s.in_w // s.out_w + 2)
             return _mean(Problem(op, (x, Out("y", s.y_shape), s), _exact, shape=s), fill, taps)
-        if op == "adaptive_avg_pool2d_backward_input":
-            dy = values(rng, fill, s.y_shape, 4095)
-            meets = (s.out_h // s.in_h + 2) * (s.out_w // s.in_w + 2)
-            problem = Problem(op, (dy, Out("dx", s.x_shape), s), _exact, shape=s)
-            return _summed(problem, "real", meets + 2)
-        raise ValueError(f"{op}: not an op of an adaptive pooling case")
+        dy = values(rng, fill, s.y_shape, 4095)
+        meets = (s.out_h // s.in_h + 2) * (s.out_w // s.in_w + 2)
+        problem = Problem(op, (dy, Out("dx", s.x_shape), s), _exact, shape=s)
+        return _summed(problem, "real", meets + 2)
+
+
+def _hangs_over(s: Pool2dShape) -> bool:
+    """Whether the last window reaches beyond the declared padding, as only ceil_mode allows."""
+    bottom = (s.out_h - 1) * s.stride_h + s.kernel_h - s.pad_top
+    right = (s.out_w - 1) * s.stride_w + s.kernel_w - s.pad_left
+    return bottom > s.in_h + s.pad_bottom or right > s.in_w + s.pad_right
 
 
 class _Draw:
@@ -175,7 +178,7 @@ class _Draw:
             size = given.get("size", (self.upto(1, 13), self.upto(1, 13)))
             channels = given.get("channels", int(self.rng.choice(np.asarray(CHANNELS))))
             try:
-                return Pool2dShape.infer(
+                shape = Pool2dShape.infer(
                     (given.get("batch", self.upto(1, 2)), *size, channels),
                     kernel=given.get("kernel", (self.upto(1, 4), self.upto(1, 4))),
                     stride=given.get("stride", (self.upto(1, 3), self.upto(1, 3))),
@@ -185,6 +188,8 @@ class _Draw:
                 )
             except ValueError:
                 continue
+            if _hangs_over(shape) or not given.get("over_edge", False):
+                return shape
         raise ValueError(f"no valid pooling has {given}")
 
 
@@ -198,10 +203,9 @@ def _shapes(draw: _Draw) -> Iterator[Pool2dShape]:
         yield draw.shape(kernel=(draw.upto(1, 2), draw.upto(1, 2)), stride=(3, 4), size=(11, 13))
     for _ in range(24):
         yield draw.shape(ceil_mode=True, stride=(draw.upto(2, 4), draw.upto(2, 4)))
-    for _ in range(8):  # the last window hangs over the edge
-        yield draw.shape(
-            ceil_mode=True, size=(7, 9), kernel=(2, 3), stride=(4, 5), padding=draw.upto(0, 2)
-        )
+    for _ in range(16):
+        kernel = (draw.upto(2, 4), draw.upto(2, 4))
+        yield draw.shape(ceil_mode=True, kernel=kernel, stride=(2, 3), over_edge=True)
     for _ in range(14):  # padding >= kernel: windows with nothing but padding
         yield draw.shape(kernel=(2, 2), padding=((3, 2), (2, draw.upto(2, 4))))
     for _ in range(10):  # kernel larger than the input

@@ -130,9 +130,16 @@ def evaluate(backend: Any, problem: Problem) -> dict[str, NumpyArray]:
     return outputs
 
 
-def generator(case_id: str, op: str, fill: str) -> np.random.Generator:
-    """Random numbers that depend on the case alone, not on its place in a list."""
-    return np.random.default_rng(zlib.crc32(f"{case_id} {op} {fill}".encode()))
+def generator(case: Case, op: str, fill: str) -> np.random.Generator:
+    """Random numbers that depend on the case alone, not on its place in a list.
+
+    Every `problem` begins here, so this is where an op or fill the case does not have is refused.
+    """
+    if op not in case.ops:
+        raise ValueError(f"{case.id}: op: got {op!r}, wanted one of {', '.join(case.ops)}")
+    if fill not in case.fills:
+        raise ValueError(f"{case.id}: fill: got {fill!r}, wanted one of {', '.join(case.fills)}")
+    return np.random.default_rng(zlib.crc32(f"{case.id} {op} {fill}".encode()))
 
 
 def values(rng: np.random.Generator, fill: str, shape: tuple[int, ...], limit: int) -> NumpyArray:

@@ -63,7 +63,9 @@ def matching_ops(names: Sequence[str] | None) -> tuple[str, ...]:
 def _share(value: float) -> str:
     if value == 0:
         return "exact"
-    return "-" if math.isinf(value) else f"{value:.3f}"
+    if math.isinf(value):
+        return "-"
+    return f"{value:.3f}" if value < 100 else f"{value:.1e}"
 
 
 def table(results: Sequence[Result]) -> Iterator[str]:

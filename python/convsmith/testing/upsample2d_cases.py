@@ -44,10 +44,8 @@ class UpsampleCase:
         return 4 * s.batch * s.out_h * s.out_w * s.channels
 
     def problem(self, op: str, fill: str) -> Problem:
-        if op not in self.ops:
-            raise ValueError(f"{op}: not an op of an upsampling case of mode {self.mode}")
         s = self.shape
-        rng = generator(self.id, op, fill)
+        rng = generator(self, op, fill)
         forward = op.endswith("_forward")
         given = values(rng, fill, s.x_shape if forward else s.y_shape, 4095)
         out = Out("y", s.y_shape) if forward else Out("dx", s.x_shape)

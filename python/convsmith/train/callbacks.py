@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from convsmith.arrays import Array
 from convsmith.io.weights import save_weights
@@ -169,30 +169,27 @@ class ModelCheckpoint(_Monitor):
 class CSVLogger(Callback):
     """Writes each epoch's values as a line of a CSV file, at once, so that a crash loses none.
 
-    History.from_csv reads it. The columns are those of the first epoch.
+    History.from_csv reads it. The file begins with the epochs that the trainer's history already
+    holds; the columns are those of the first epoch.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._file: IO[str] | None = None
         self._names: list[str] = []
 
     def on_train_begin(self, trainer: Trainer) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self.path, "w", newline="", encoding="utf-8")
-        self._names = []
+        self._names = list(trainer.history)
+        if self._names:
+            trainer.history.to_csv(self.path)
+        else:
+            self.path.write_text("")
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
-        if self._file is None:
-            return
-        writer = csv.writer(self._file)
-        if not self._names:
-            self._names = list(logs)
-            writer.writerow(self._names)
-        writer.writerow([csv_text(float(logs.get(name, math.nan))) for name in self._names])
-        self._file.flush()
-
-    def on_train_end(self, trainer: Trainer) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        # Closed after every line, which also hands it to the operating system.
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if not self._names:
+                self._names = list(logs)
+                writer.writerow(self._names)
+            writer.writerow([csv_text(float(logs.get(name, math.nan))) for name in self._names])

@@ -1,0 +1,267 @@
+"""The check finds planted faults, of every op and every kind, and says which."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convsmith.backends import OPS, reference
+from convsmith.testing import check, report
+from convsmith.testing.cases import cases_for
+from convsmith.testing.check import run_case, run_check
+from convsmith.testing.problem import Case, Out, Problem
+
+
+class Planted:
+    """The reference under another name, with one op replaced."""
+
+    NAME = "planted"
+
+    def __init__(self, op: str = "", fault: Callable[..., None] | None = None) -> None:
+        self._op, self._fault = op, fault
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._op and self._fault is not None:
+            return self._fault
+        return getattr(reference, name)
+
+
+def few(op: str, seed: int = 0) -> tuple[Case, ...]:
+    """Every seventh case, for speed."""
+    return cases_for(op)[3::7]
+
+
+@pytest.fixture
+def fewer_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "cases_for", few)
+
+
+def command(monkeypatch: pytest.MonkeyPatch, backend: Any, *words: str) -> int:
+    parser = argparse.ArgumentParser()
+    report.add_arguments(parser)
+    if backend is not None:
+        monkeypatch.setattr(report, "_load", lambda names: ([backend], []))
+    return report.run(parser.parse_args(words))
+
+
+def richest(op: str) -> Problem:
+    """A problem of `op` with all its outputs, those that may be left out as well."""
+    problems = [case.problem(op, case.fills[0]) for case in cases_for(op)[:8]]
+    return max(problems, key=lambda problem: len(problem.outputs))
+
+
+def slightly_wrong(op: str, which: int) -> Callable[..., None]:
+    """The reference's op, its output number `which` then off by one part in a thousand."""
+    arguments = richest(op).arguments
+    place = [n for n, a in enumerate(arguments) if isinstance(a, Out)][which]
+
+    def wrong(*arguments: Any, **keywords: Any) -> None:
+        getattr(reference, op)(*arguments, **keywords)
+        out = arguments[place]
+        if out is not None and out.size:
+            last = out.reshape(-1)[-1:]
+            last += 1 if out.dtype.kind != "f" else np.float32(1e-3) * np.maximum(np.abs(last), 1)
+
+    return wrong
+
+
+def outputs(op: str) -> list[int]:
+    return list(range(len(richest(op).outputs)))
+
+
+@pytest.mark.parametrize(("op", "which"), [(op, n) for op in OPS for n in outputs(op)])
+def test_a_planted_fault_is_found_and_named(
+    op: str,
+    which: int,
+    fewer_cases: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert command(monkeypatch, Planted(op, slightly_wrong(op, which)), "--op", op) == 1
+    text = capsys.readouterr().out
+    assert f"failed: planted {op}\n" in text
+    assert f"      {op} on " in text
+    assert "FAIL" in text
+
+
+def test_a_faultless_backend_passes(
+    fewer_cases: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, Planted()) == 0
+    text = capsys.readouterr().out
+    assert " 0 failures: ok" in text
+    assert all(op in text for op in OPS)
+    assert "FAIL" not in text
+
+
+def first_run(op: str, fault: Callable[..., None], number: int = 0) -> check.Result:
+    case = cases_for(op)[number]
+    return run_case(case, op, Planted(op, fault), case.fills[-1])
+
+
+def test_an_output_left_alone_is_found() -> None:
+    for op in OPS:
+        if op not in ("sgd_update", "adam_update"):
+            result = first_run(op, lambda *arguments, **keywords: None)
+            assert not result.ok and "nan" in result.message, op
+
+
+def test_an_exception_is_a_failure_and_the_rest_goes_on(fewer_cases: None) -> None:
+    def broken(*arguments: Any, **keywords: Any) -> None:
+        raise RuntimeError("no kernel image")
+
+    results = run_check(("add", "softmax_forward"), [Planted("add", broken)])
+    assert {r.op for r in results if not r.ok} == {"add"}
+    assert {r.op for r in results} == {"add", "softmax_forward"}
+    assert "raised RuntimeError: no kernel image" in results[0].message
+
+
+def test_a_write_past_the_end_is_found() -> None:
+    def past(a: Any, b: Any, y: Any) -> None:
+        reference.add(a, b, y)
+        np.lib.stride_tricks.as_strided(y.reshape(-1), (y.size + 1,))[-1] = 0
+
+    result = first_run("add", past)
+    assert not result.ok and "wrote outside the output y" in result.message
+
+
+def test_a_changed_input_is_found() -> None:
+    def changes(a: Any, b: Any, y: Any) -> None:
+        reference.add(a, b, y)
+        a += 1
+
+    result = first_run("add", changes)
+    assert not result.ok and "changed an input" in result.message
+
+
+def test_a_result_that_varies_is_found() -> None:
+    rng = np.random.default_rng(0)
+
+    def varies(x: Any, y: Any) -> None:
+        reference.softmax_forward(x, y)
+        y *= 1 + np.float32(1e-6) * rng.integers(0, 3, y.shape).astype(np.float32)
+
+    result = first_run("softmax_forward", varies, 4)
+    assert not result.ok and "differs from one run to the next" in result.message
+
+
+def test_a_read_of_the_output_with_beta_zero_is_found() -> None:
+    def reads(a: Any, b: Any, c: Any, shape: Any, epilogue: Any, *, alpha: Any, beta: Any) -> None:
+        before = c.copy()
+        reference.gemm(a, b, c, shape, epilogue, alpha=alpha, beta=beta)
+        c += np.float32(0) * before
+
+    assert not first_run("gemm", reads).ok
+
+
+def test_one_pass_variance_is_found() -> None:
+    def one_pass(x: Any, gamma: Any, beta: Any, y: Any, mean: Any, var: Any, *, eps: Any) -> None:
+        reference.batch_norm_forward(x, gamma, beta, y, mean, var, eps=eps)
+        square = (x * x).mean(axis=0, dtype=np.float32)
+        var[...] = square - x.mean(axis=0, dtype=np.float32) ** 2
+
+    fake = Planted("batch_norm_forward", one_pass)
+    results = run_check(("batch_norm_forward",), [fake])
+    assert any("var" in r.message and "mean100.0" in r.case for r in results if not r.ok)
+
+
+def test_a_softmax_whose_maximum_starts_at_zero_is_found() -> None:
+    def from_zero(x: Any, y: Any) -> None:
+        with np.errstate(invalid="ignore"):
+            powers = np.exp(x - np.maximum(x.max(axis=-1, keepdims=True), 0))
+            y[...] = powers / powers.sum(axis=-1, keepdims=True)
+
+    results = run_check(("softmax_forward",), [Planted("softmax_forward", from_zero)])
+    assert {r.case for r in results if not r.ok} == {
+        "softmax-6x10-spread1.0-offset-500.0",
+        "softmax-5x33-spread1.0-offset-500.0",
+    }
+
+
+def test_tf32_is_found_by_both_fills() -> None:
+    def short(array: np.ndarray) -> np.ndarray:
+        return (array.view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32)
+
+    def tf32(a: Any, b: Any, c: Any, *rest: Any, **keywords: Any) -> None:
+        reference.gemm(short(a), short(b), c, *rest, **keywords)
+
+    results = run_check(("gemm",), [Planted("gemm", tf32)])
+    failed = {r.fill for r in results if not r.ok}
+    assert failed == {"integer", "real"}
+    assert sum(not r.ok for r in results) > 0.8 * len(results)
+
+
+def test_every_algorithm_is_run_and_winograd_is_judged_by_norm() -> None:
+    seen: list[str] = []
+
+    class Two(Planted):
+        def algorithms(self, op: str, dtype: Any, shape: Any = None) -> tuple[str, ...]:
+            return ("winograd_2x2", "direct")
+
+    def forward(x: Any, weight: Any, y: Any, shape: Any, epilogue: Any, *, algorithm: str) -> None:
+        seen.append(algorithm)
+        reference.conv2d_forward(x, weight, y, shape, epilogue)
+        if algorithm != "direct":
+            y *= np.float32(1 + 1e-6)
+
+    case = cases_for("conv2d_forward")[0]
+    result = run_case(case, "conv2d_forward", Two("conv2d_forward", forward), "integer")
+    assert result.ok and 0 < result.share < 1
+    assert list(dict.fromkeys(seen)) == ["auto", "winograd_2x2", "direct"]
+
+
+def test_the_reference_is_held_against_loops_not_itself(fewer_cases: None) -> None:
+    class Wrong(Planted):
+        NAME = "reference"
+
+    results = run_check(("add",), [Wrong("add", slightly_wrong("add", 0))])
+    assert results and not all(r.ok for r in results)
+    truth, cases = check._truth_and_cases(reference, "conv2d_forward", 0)
+    assert truth is check.loops and all(c.cost <= check.LOOPS_LIMIT for c in cases)
+
+
+def test_nothing_run_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Nothing(Planted):
+        def supports(self, op: str, dtype: Any, shape: Any = None) -> bool:
+            return False
+
+    assert command(monkeypatch, Nothing(), "--op", "add") == 1
+    text = capsys.readouterr().out
+    assert "planted: not supported, so not run: add" in text
+    assert "0 runs, 0 failures: FAIL" in text
+
+
+def test_a_backend_asked_for_that_cannot_run_is_a_failure(
+    fewer_cases: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(report, "why_not", lambda name: "not built")
+    assert command(monkeypatch, None, "--backend", "native_cpu", "--op", "add") == 1
+    assert "native_cpu: not available: not built" in capsys.readouterr().out
+
+
+def test_the_reference_backend_passes_by_command(
+    fewer_cases: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, None, "--backend", "reference", "--op", "softmax", "add") == 0
+    assert "softmax_cross_entropy" in capsys.readouterr().out
+
+
+def test_unknown_ops_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, None, "--op", "conv3d") == 2
+    assert "got 'conv3d', wanted one of conv2d_forward" in capsys.readouterr().err
+    assert report.matching_ops(["conv2d"]) == OPS[:4]
+
+
+def test_progress_is_told(fewer_cases: None) -> None:
+    calls: list[tuple[int, int, str]] = []
+    results = run_check(("add",), [Planted()], progress=lambda *call: calls.append(call))
+    assert len(calls) == len(results)
+    assert calls[-1] == (len(results), len(results), "planted add")
