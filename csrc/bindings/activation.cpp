@@ -43,8 +43,8 @@ void add(const py::array& a, const py::array& b, py::array y) {
 void bind_activation(py::module_& m) {
   m.def("activation_forward", &activation_forward, py::arg("x"), py::arg("y"), py::kw_only(),
         py::arg("kind"), py::arg("negative_slope"), "y = kind(x), elementwise.");
-  m.def("activation_backward", &activation_backward, py::arg("dy"), py::arg("saved"),
-        py::arg("dx"), py::kw_only(), py::arg("kind"), py::arg("negative_slope"),
+  m.def("activation_backward", &activation_backward, py::arg("dy"), py::arg("saved"), py::arg("dx"),
+        py::kw_only(), py::arg("kind"), py::arg("negative_slope"),
         "dx = dy * kind'(x); saved is y, but x for silu and hardswish.");
   m.def("add", &add, py::arg("a"), py::arg("b"), py::arg("y"), "y = a + b, equal shapes.");
 }

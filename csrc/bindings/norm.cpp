@@ -141,9 +141,9 @@ void bind_norm(py::module_& m) {
   m.def("local_response_norm_forward", &local_response_norm_forward, py::arg("x"), py::arg("y"),
         py::kw_only(), py::arg("size"), py::arg("alpha"), py::arg("beta"), py::arg("k"),
         "y = x / (k + alpha / size * sum of x^2 over neighbouring channels)^beta.");
-  m.def("local_response_norm_backward", &local_response_norm_backward, py::arg("dy"),
-        py::arg("x"), py::arg("dx"), py::kw_only(), py::arg("size"), py::arg("alpha"),
-        py::arg("beta"), py::arg("k"), "dx of local_response_norm_forward.");
+  m.def("local_response_norm_backward", &local_response_norm_backward, py::arg("dy"), py::arg("x"),
+        py::arg("dx"), py::kw_only(), py::arg("size"), py::arg("alpha"), py::arg("beta"),
+        py::arg("k"), "dx of local_response_norm_forward.");
 }
 
 }  // namespace convsmith::bindings

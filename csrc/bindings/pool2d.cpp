@@ -21,8 +21,8 @@ bool has_byte_argmax(const Pool2dShape& s) { return s.kernel_h * s.kernel_w <= 2
 template <class Index>
 void run_max_forward(const Pool2dShape& shape, const float* from, float* to,
                      std::optional<py::array>& argmax) {
-  Index* index = argmax ? output<Index>(*argmax, "max_pool2d_forward", "argmax", y_dims(shape))
-                        : nullptr;
+  Index* index =
+      argmax ? output<Index>(*argmax, "max_pool2d_forward", "argmax", y_dims(shape)) : nullptr;
   py::gil_scoped_release released;
   CONVSMITH_CPU_CALL(max_pool2d_forward, shape, from, to, index);
 }
@@ -42,8 +42,7 @@ void max_pool2d_forward(const py::array& x, py::array y, std::optional<py::array
 template <class Index>
 void run_max_backward(const Pool2dShape& shape, const float* gradient, const py::array& argmax,
                       float* to) {
-  const Index* index =
-      input<Index>(argmax, "max_pool2d_backward_input", "argmax", y_dims(shape));
+  const Index* index = input<Index>(argmax, "max_pool2d_backward_input", "argmax", y_dims(shape));
   py::gil_scoped_release released;
   CONVSMITH_CPU_CALL(max_pool2d_backward_input, shape, gradient, index, to);
 }

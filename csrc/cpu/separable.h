@@ -51,20 +51,23 @@ struct SeparableShape {
   int64_t from_h, from_w, to_h, to_w;
 };
 
-template <Weights kWeights>
+// kCount > 0 promises ranges of just that many rows and columns: the loops unroll.
+template <Weights kWeights, int kCount>
 CONVSMITH_INLINE void separable_pixel(const SeparableShape& s, const Axis& vertical,
                                       const Axis& horizontal, const Reach& rows,
                                       const Reach& columns, int64_t channels, const float* from,
                                       float* to) {
   const float* row_weights = vertical.weights + rows.weight;
   const float* column_weights = horizontal.weights + columns.weight;
+  const int64_t row_count = kCount > 0 ? kCount : rows.count;
+  const int64_t column_count = kCount > 0 ? kCount : columns.count;
   const int64_t row_step = s.from_w * s.channels;
   for_vectors(channels, [&](int64_t c, auto lanes) {
     Vec sum = {};
-    for (int64_t a = 0; a < rows.count; ++a) {
+    for (int64_t a = 0; a < row_count; ++a) {
       Vec line = {};
       const float* p = from + a * row_step + c;
-      for (int64_t b = 0; b < columns.count; ++b) {
+      for (int64_t b = 0; b < column_count; ++b) {
         const Vec v = lanes.load(p + b * s.channels);
         line += kWeights == Weights::factors ? column_weights[b] * v : v;
       }
@@ -97,9 +100,13 @@ void separable_map(const SeparableShape& s, const Axis& vertical, const Axis& ho
       for (int64_t j = 0; j < s.to_w; ++j) {
         const Reach& columns = horizontal.reaches[j];
         const int64_t column = columns.count > 0 ? columns.first : 0;
-        separable_pixel<kWeights>(s, vertical, horizontal, reach, columns, width,
-                                  from + (from_row * s.from_w + column) * s.channels + c,
-                                  to + (row * s.to_w + j) * s.channels + c);
+        const float* p = from + (from_row * s.from_w + column) * s.channels + c;
+        float* q = to + (row * s.to_w + j) * s.channels + c;
+        if (reach.count == 2 && columns.count == 2) {
+          separable_pixel<kWeights, 2>(s, vertical, horizontal, reach, columns, width, p, q);
+        } else {
+          separable_pixel<kWeights, 0>(s, vertical, horizontal, reach, columns, width, p, q);
+        }
       }
     }
   });

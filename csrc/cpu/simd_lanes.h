@@ -8,6 +8,10 @@
 
 #include "cpu/simd.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace convsmith::cpu::CONVSMITH_ISA {
 namespace {
 
@@ -23,6 +27,48 @@ CONVSMITH_INLINE IntVec lane_numbers() {
   return lanes;
 }
 
+// A byte a lane, widened without a sign (255 stays 255), and back (values from 0 to 255).
+// Intrinsics where they exist: GCC 12 takes the vector types through the stack. (Masked, all lanes
+// on: it warns of an undefined operand inside its own unmasked ones.)
+CONVSMITH_INLINE IntVec load_bytes(const uint8_t* p) {
+#if defined(__AVX512F__)
+  return (IntVec)_mm512_maskz_cvtepu8_epi32(0xffff,
+                                            _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(__AVX2__)
+  return (IntVec)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#else
+  int32_t packed;
+  std::memcpy(&packed, p, sizeof(packed));
+#if defined(__x86_64__)
+  const __m128i zero = _mm_setzero_si128();
+  const __m128i words = _mm_unpacklo_epi8(_mm_cvtsi32_si128(packed), zero);
+  return (IntVec)_mm_unpacklo_epi16(words, zero);
+#else
+  ByteVec bytes;
+  std::memcpy(&bytes, &packed, sizeof(bytes));
+  return __builtin_convertvector(bytes, IntVec);
+#endif
+#endif
+}
+CONVSMITH_INLINE void store_bytes(uint8_t* p, IntVec v) {
+#if defined(__AVX512F__)
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)v));
+#elif defined(__x86_64__)
+#if defined(__AVX2__)
+  const __m128i low = _mm256_castsi256_si128((__m256i)v);
+  const __m128i high = _mm256_extracti128_si256((__m256i)v, 1);
+#else
+  const __m128i low = (__m128i)v, high = low;
+#endif
+  const __m128i words = _mm_packs_epi32(low, high);
+  const __m128i bytes = _mm_packus_epi16(words, words);
+  std::memcpy(p, &bytes, kLanes);
+#else
+  const ByteVec bytes = __builtin_convertvector(v, ByteVec);
+  std::memcpy(p, &bytes, sizeof(bytes));
+#endif
+}
+
 struct WholeVector {
   CONVSMITH_MEMBER Vec load(const float* p) const { return CONVSMITH_ISA::load(p); }
   CONVSMITH_MEMBER void store(float* p, Vec v) const { CONVSMITH_ISA::store(p, v); }
@@ -35,16 +81,8 @@ struct WholeVector {
   CONVSMITH_MEMBER void store_index(int32_t* p, IntVec v) const {
     *reinterpret_cast<UnalignedIntVec*>(p) = v;
   }
-  // Bytes widen without a sign: 255 stays 255.
-  CONVSMITH_MEMBER IntVec load_index(const uint8_t* p) const {
-    ByteVec bytes;
-    std::memcpy(&bytes, p, sizeof(bytes));
-    return __builtin_convertvector(bytes, IntVec);
-  }
-  CONVSMITH_MEMBER void store_index(uint8_t* p, IntVec v) const {
-    const ByteVec bytes = __builtin_convertvector(v, ByteVec);
-    std::memcpy(p, &bytes, sizeof(bytes));
-  }
+  CONVSMITH_MEMBER IntVec load_index(const uint8_t* p) const { return load_bytes(p); }
+  CONVSMITH_MEMBER void store_index(uint8_t* p, IntVec v) const { store_bytes(p, v); }
 };
 
 struct PartVector {

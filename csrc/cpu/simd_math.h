@@ -8,9 +8,7 @@
 #include "cpu/simd_lanes.h"
 #include "shapes.h"
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#elif defined(__aarch64__)
+#if defined(__aarch64__)
 #include <arm_neon.h>
 #endif
 

@@ -3,7 +3,7 @@
 //
 // Bound by memory (exp and its kin excepted), so: one pass, whole vectors, and tasks of a fixed
 // number of elements. The kind is a template parameter, nothing is decided inside the loop.
-#include "cpu/kernels.h"
+#include "cpu/kernels_of_isa.h"
 #include "cpu/parallel.h"
 #include "cpu/simd_math.h"
 

@@ -12,33 +12,45 @@
 // the float that is returned: x - mean would otherwise be wrong by half an ulp of the mean.
 //
 // Few channels, or a number that does not fill the vectors, would leave lanes idle. The same memory
-// is then read as wider rows: several rows side by side, column j belonging to channel j % channels.
+// is then read as wider rows: several rows side by side, column j belonging to channel j %
+// channels.
 #include "cpu/arena.h"
-#include "cpu/kernels.h"
+#include "cpu/kernels_of_isa.h"
 #include "cpu/parallel.h"
 #include "cpu/simd_lanes.h"
 
 namespace convsmith::cpu::CONVSMITH_ISA {
 namespace {
 
-constexpr int64_t kChunkFloats = 1 << 16;   // 256 KB: its second reading comes from the cache
-constexpr int64_t kChunkWideRows = 64;      // but enough rows to be worth a row of partial sums
+constexpr int64_t kChunkFloats = 1 << 16;  // 256 KB: its second reading comes from the cache
+constexpr int64_t kChunkWideRows = 64;     // but enough rows to be worth a row of partial sums
 constexpr int64_t kElementwiseFloats = 1 << 15;
 constexpr int64_t kLeastColumns = 128;
 
 typedef double DoubleVec __attribute__((vector_size(kVectorBytes)));
-typedef double UnalignedDoubleVec
-    __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
+typedef double UnalignedDoubleVec __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
 typedef float HalfVec __attribute__((vector_size(kVectorBytes / 2)));
 
 struct Wide {
   DoubleVec low, high;
 };
+// Intrinsics where they exist: GCC 12 splits the conversion of vector types into smaller ones.
 CONVSMITH_INLINE Wide widen(Vec v) {
   HalfVec halves[2];
   std::memcpy(halves, &v, sizeof(v));
+#if defined(__AVX512F__)
+  return {(DoubleVec)_mm512_maskz_cvtps_pd(0xff, (__m256)halves[0]),
+          (DoubleVec)_mm512_maskz_cvtps_pd(0xff, (__m256)halves[1])};
+#elif defined(__AVX2__)
+  return {(DoubleVec)_mm256_cvtps_pd((__m128)halves[0]),
+          (DoubleVec)_mm256_cvtps_pd((__m128)halves[1])};
+#elif defined(__x86_64__)
+  return {(DoubleVec)_mm_cvtps_pd((__m128)v),
+          (DoubleVec)_mm_cvtps_pd(_mm_movehl_ps((__m128)v, (__m128)v))};
+#else
   return {__builtin_convertvector(halves[0], DoubleVec),
           __builtin_convertvector(halves[1], DoubleVec)};
+#endif
 }
 CONVSMITH_INLINE Wide load_wide(const double* p) {
   return {*reinterpret_cast<const UnalignedDoubleVec*>(p),
@@ -73,12 +85,8 @@ Layout layout_of(int64_t rows, int64_t channels) {
   if (chunk_rows < kChunkWideRows) chunk_rows = kChunkWideRows;
   const int64_t chunk = chunk_rows * columns;
   const int64_t floats = rows * channels;
-  return {channels,
-          columns,
-          (columns + kLanes - 1) / kLanes * kLanes,
-          floats,
-          chunk,
-          (floats + chunk - 1) / chunk};
+  return {channels, columns, (columns + kLanes - 1) / kLanes * kLanes,
+          floats,   chunk,   (floats + chunk - 1) / chunk};
 }
 
 // Calls add(offset, column, lanes, sums) for every vector of [begin, end) and keeps kSums double
@@ -150,8 +158,8 @@ void statistics(const Layout& layout, const float* x, double* mean, double* squa
   const int64_t channels = layout.channels;
   const int64_t padded = layout.padded_columns;
   const int workers = num_threads();
-  const Workspace partial_memory(
-      static_cast<size_t>(2 * layout.chunks * channels) * sizeof(double));
+  const Workspace partial_memory(static_cast<size_t>(2 * layout.chunks * channels) *
+                                 sizeof(double));
   const Workspace sums_memory(static_cast<size_t>(workers * padded) * sizeof(double));
   const Workspace centre_memory(static_cast<size_t>(workers * padded) * sizeof(float));
   double* const means = static_cast<double*>(partial_memory.data);
@@ -229,8 +237,8 @@ void parameter_gradients(const Layout& layout, float eps, const float* dy, const
   const int64_t padded = layout.padded_columns;
   const int workers = num_threads();
   // Per chunk: the sums of dy, then those of dy (x - mean).
-  const Workspace partial_memory(
-      static_cast<size_t>(2 * (layout.chunks + 1) * channels) * sizeof(double));
+  const Workspace partial_memory(static_cast<size_t>(2 * (layout.chunks + 1) * channels) *
+                                 sizeof(double));
   const Workspace sums_memory(static_cast<size_t>(workers * 2 * padded) * sizeof(double));
   const Workspace centre_memory(static_cast<size_t>(padded) * sizeof(float));
   double* const total = static_cast<double*>(partial_memory.data);
@@ -246,8 +254,7 @@ void parameter_gradients(const Layout& layout, float eps, const float* dy, const
     sum_columns<2>(layout, begin, stop < layout.floats ? stop : layout.floats, sums,
                    [=](int64_t at, int64_t c, auto lanes, Wide* s) {
                      const Wide g = widen(lanes.load(dy + at));
-                     const Wide d =
-                         widen(lanes.keep(lanes.load(x + at) - lanes.load(centre + c)));
+                     const Wide d = widen(lanes.keep(lanes.load(x + at) - lanes.load(centre + c)));
                      s[0].low += g.low;
                      s[0].high += g.high;
                      s[1].low += g.low * d.low;

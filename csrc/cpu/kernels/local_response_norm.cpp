@@ -10,7 +10,7 @@
 // zeros on either side, so that a window is `size` unaligned loads and knows no border. A running
 // sum would be fewer additions but loses digits.
 #include "cpu/arena.h"
-#include "cpu/kernels.h"
+#include "cpu/kernels_of_isa.h"
 #include "cpu/parallel.h"
 #include "cpu/simd_math.h"
 

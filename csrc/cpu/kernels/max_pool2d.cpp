@@ -9,7 +9,7 @@
 // The backward is a gather: each input pixel asks the windows that cover it whether it won. No
 // atomics, no zeroing pass, every dx is written once, and the order of additions is fixed.
 #include "cpu/arena.h"
-#include "cpu/kernels.h"
+#include "cpu/kernels_of_isa.h"
 #include "cpu/parallel.h"
 #include "cpu/simd_lanes.h"
 
@@ -65,8 +65,8 @@ CONVSMITH_INLINE void pool_pixel(int64_t channels, const float* p, int64_t row_s
       IntVec winner = IntVec{} + static_cast<int32_t>(rows.first * kernel_w + columns.first);
       for (int64_t kh = rows.first; kh < rows.end; ++kh) {
         for (int64_t kw = columns.first; kw < columns.end; ++kw) {
-          const Vec seen = lanes.load(p + (kh - rows.first) * row_step +
-                                      (kw - columns.first) * column_step + c);
+          const Vec seen =
+              lanes.load(p + (kh - rows.first) * row_step + (kw - columns.first) * column_step + c);
           if constexpr (kArgmax) {
             const IntVec better = wins(seen, best);
             winner = better ? IntVec{} + static_cast<int32_t>(kh * kernel_w + kw) : winner;
@@ -206,10 +206,10 @@ void backward(const Pool2dShape& s, const float* dy, const Index* argmax, float*
   Workspace workspace(static_cast<size_t>(s.in_h + s.in_w) * sizeof(Cover));
   Cover* const row_covers = static_cast<Cover*>(workspace.data);
   Cover* const column_covers = row_covers + s.in_h;
-  const Axis vertical = cover_axis(s.in_h, s.out_h, s.kernel_h, s.stride_h, s.dilation_h,
-                                   s.pad_top, row_covers);
-  const Axis horizontal = cover_axis(s.in_w, s.out_w, s.kernel_w, s.stride_w, s.dilation_w,
-                                     s.pad_left, column_covers);
+  const Axis vertical =
+      cover_axis(s.in_h, s.out_h, s.kernel_h, s.stride_h, s.dilation_h, s.pad_top, row_covers);
+  const Axis horizontal =
+      cover_axis(s.in_w, s.out_w, s.kernel_w, s.stride_w, s.dilation_w, s.pad_left, column_covers);
   const int64_t row_floats = s.in_w * s.channels;
   const int64_t band = row_floats < kTaskFloats ? kTaskFloats / row_floats : 1;
   parallel_ranges(s.batch * s.in_h, band, [&](int64_t begin, int64_t end) {

@@ -7,7 +7,7 @@
 //
 // Everything that depends on the step alone is computed once, in double: 1 - beta2 and the bias
 // corrections lose half their digits in float.
-#include "cpu/kernels.h"
+#include "cpu/kernels_of_isa.h"
 #include "cpu/parallel.h"
 #include "cpu/simd_math.h"
 
@@ -33,10 +33,8 @@ void sgd_with_velocity(int64_t size, float lr, float momentum, float weight_deca
 template <bool kDecoupled>
 void adam(int64_t size, const AdamStep& options, const float* grad, float* param, float* exp_avg,
           float* exp_avg_sq) {
-  const double correction1 =
-      1.0 - __builtin_pow(options.beta1, static_cast<double>(options.step));
-  const double correction2 =
-      1.0 - __builtin_pow(options.beta2, static_cast<double>(options.step));
+  const double correction1 = 1.0 - __builtin_pow(options.beta1, static_cast<double>(options.step));
+  const double correction2 = 1.0 - __builtin_pow(options.beta2, static_cast<double>(options.step));
   const float step_size = static_cast<float>(options.lr / correction1);
   const float root_scale = static_cast<float>(1.0 / __builtin_sqrt(correction2));
   const float beta1_rest = static_cast<float>(1.0 - options.beta1);

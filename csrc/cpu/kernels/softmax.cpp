@@ -9,7 +9,7 @@
 // row of nothing but -inf gives NaN, as in PyTorch. One row is the work of one thread: its
 // elements are vectors, its sums go block by block into a double, so that neither thread count nor
 // row length costs accuracy. Ten classes are one masked vector and need nothing of their own.
-#include "cpu/kernels.h"
+#include "cpu/kernels_of_isa.h"
 #include "cpu/parallel.h"
 #include "cpu/simd_math.h"
 

@@ -4,11 +4,11 @@
 //   bilinear  y = the four neighbours of the source position, (i + 0.5) in / out - 0.5 clipped at
 //             0, or i (in - 1) / (out - 1) with align_corners, weighted by nearness
 //
-// Nearest forward is a copy; everything else is a separable map (cpu/separable.h), the backward as a
-// gather over the outputs that used a pixel. Positions are computed in double: a float loses the
+// Nearest forward is a copy; everything else is a separable map (cpu/separable.h), the backward as
+// a gather over the outputs that used a pixel. Positions are computed in double: a float loses the
 // fraction's digits on large images.
 #include "cpu/arena.h"
-#include "cpu/kernels.h"
+#include "cpu/kernels_of_isa.h"
 #include "cpu/separable.h"
 
 namespace convsmith::cpu::CONVSMITH_ISA {
@@ -27,8 +27,8 @@ Neighbours neighbours_of(int64_t o, int64_t size, int64_t out, bool align_corner
                            static_cast<double>(out - 1)
                      : 0.0;
   } else {
-    source = (static_cast<double>(o) + 0.5) * static_cast<double>(size) / static_cast<double>(out) -
-             0.5;
+    source =
+        (static_cast<double>(o) + 0.5) * static_cast<double>(size) / static_cast<double>(out) - 0.5;
     source = source > 0.0 ? source : 0.0;
   }
   int64_t low = static_cast<int64_t>(source);
@@ -81,9 +81,9 @@ size_t axes_bytes(const Resample2dShape& s) {
 AxesMemory place_axes(const Workspace& workspace, const Resample2dShape& s) {
   Reach* reaches = static_cast<Reach*>(workspace.data);
   float* weights = reinterpret_cast<float*>(reaches + s.in_h + s.in_w + s.out_h + s.out_w);
-  return {{reaches, reaches + s.out_h, weights},
-          {reaches + s.out_h + s.in_h, reaches + s.out_h + s.in_h + s.out_w,
-           weights + 2 * s.out_h}};
+  return {
+      {reaches, reaches + s.out_h, weights},
+      {reaches + s.out_h + s.in_h, reaches + s.out_h + s.in_h + s.out_w, weights + 2 * s.out_h}};
 }
 
 }  // namespace
