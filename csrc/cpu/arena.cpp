@@ -22,7 +22,7 @@ constexpr size_t kHugePage = size_t{2} << 20;
 
 // Eight classes to each power of two: at most 12.5% is lost to rounding. Huge blocks are rounded to
 // whole huge pages besides.
-size_t size_class(size_t bytes) {
+[[maybe_unused]] size_t size_class(size_t bytes) {
   if (bytes <= 8 * kArenaAlignment) {
     return bytes == 0 ? kArenaAlignment
                       : (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
