@@ -39,9 +39,8 @@ template <class T>
 void check_memory(const py::array& array, const char* op, const char* argument) {
   if (!py::dtype::of<T>().equal(array.dtype())) {
     std::ostringstream text;
-    text << op << ": " << argument << ": got dtype "
-         << py::str(array.dtype()).cast<std::string>() << " (byte order '"
-         << array.dtype().byteorder() << "'), wanted native " << dtype_name<T>()
+    text << op << ": " << argument << ": got dtype " << py::str(array.dtype()).cast<std::string>()
+         << " (byte order '" << array.dtype().byteorder() << "'), wanted native " << dtype_name<T>()
          << "; convert with .astype(" << dtype_name<T>() << ")";
     throw py::type_error(text.str());
   }
@@ -70,8 +69,8 @@ const T* input(const py::array& array, const char* op, const char* argument, con
 template <class T = float>
 T* output(py::array& array, const char* op, const char* argument, const Dims& wanted) {
   check_array<T>(array, op, argument, wanted);
-  CONVSMITH_CHECK(array.writeable(), op << ": " << argument
-                                        << ": got a read-only array, wanted a writeable one");
+  CONVSMITH_CHECK(array.writeable(),
+                  op << ": " << argument << ": got a read-only array, wanted a writeable one");
   return static_cast<T*>(array.mutable_data());
 }
 

@@ -81,8 +81,10 @@ void bind_conv2d(py::module_& m) {
   m.def("conv2d_backward_weight", &conv2d_backward_weight, py::arg("x"), py::arg("dy"),
         py::arg("dweight"), py::arg("shape"), py::arg("algorithm"), "Gradient of the weight.");
   m.def(
-      "algorithms", [](const std::string&, const py::object&) { return std::vector<std::string>{"direct"}; },
-      py::arg("op"), py::arg("shape"), "Names that algorithm= takes for this op; the first is auto's.");
+      "algorithms",
+      [](const std::string&, const py::object&) { return std::vector<std::string>{"direct"}; },
+      py::arg("op"), py::arg("shape"),
+      "Names that algorithm= takes for this op; the first is auto's.");
   m.def("conv2d_backward_bias", &conv2d_backward_bias, py::arg("dy"), py::arg("dbias"),
         "Gradient of the bias: the sum over all but the last axis.");
 }

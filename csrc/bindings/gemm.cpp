@@ -12,10 +12,10 @@ constexpr const char* kOp = "gemm";
 void gemm(const py::array& a, const py::array& b, const OptionalArray& bias,
           const OptionalArray& residual, py::array& c, const GemmShape& shape,
           const std::string& activation, float negative_slope, float alpha, float beta) {
-  const Dims a_dims = shape.transpose_a ? Dims{shape.gemm_k, shape.gemm_m}
-                                        : Dims{shape.gemm_m, shape.gemm_k};
-  const Dims b_dims = shape.transpose_b ? Dims{shape.gemm_n, shape.gemm_k}
-                                        : Dims{shape.gemm_k, shape.gemm_n};
+  const Dims a_dims =
+      shape.transpose_a ? Dims{shape.gemm_k, shape.gemm_m} : Dims{shape.gemm_m, shape.gemm_k};
+  const Dims b_dims =
+      shape.transpose_b ? Dims{shape.gemm_n, shape.gemm_k} : Dims{shape.gemm_k, shape.gemm_n};
   const Dims c_dims{shape.gemm_m, shape.gemm_n};
   const float* a_data = input(a, kOp, "a", a_dims);
   const float* b_data = input(b, kOp, "b", b_dims);

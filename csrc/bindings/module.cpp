@@ -3,7 +3,8 @@
 
 PYBIND11_MODULE(_cpu, m) {
   using namespace convsmith::bindings;
-  m.doc() = "convsmith's CPU kernels: float32, NHWC. Outputs are filled in place; use convsmith.ops.";
+  m.doc() =
+      "convsmith's CPU kernels: float32, NHWC. Outputs are filled in place; use convsmith.ops.";
   bind_runtime(m);
   bind_gemm(m);
   bind_conv2d(m);

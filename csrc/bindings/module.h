@@ -5,7 +5,7 @@
 
 namespace convsmith::bindings {
 
-void bind_runtime(pybind11::module_& m);     // arena, threads, instruction set
+void bind_runtime(pybind11::module_& m);  // arena, threads, instruction set
 void bind_gemm(pybind11::module_& m);
 void bind_conv2d(pybind11::module_& m);
 void bind_pool2d(pybind11::module_& m);

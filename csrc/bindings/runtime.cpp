@@ -1,4 +1,6 @@
 // Arena, threads and instruction set as Python sees them.
+#include <pybind11/typing.h>
+
 #include <algorithm>
 
 #include "bindings/array.h"
@@ -59,7 +61,7 @@ void bind_runtime(py::module_& m) {
       "arena_stats",
       [] {
         const cpu::ArenaStats stats = cpu::arena_stats();
-        py::dict result;
+        py::typing::Dict<py::str, py::int_> result;
         result["in_use_bytes"] = stats.in_use_bytes;
         result["cached_bytes"] = stats.cached_bytes;
         result["system_allocations"] = stats.system_allocations;

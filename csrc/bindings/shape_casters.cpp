@@ -48,11 +48,11 @@ void check_extent(const char* name, const char* axis, int64_t in, int64_t pad_be
   const int64_t ceil_out = (room + stride - 1 < 0 ? 0 : (room + stride - 1) / stride) + 1;
   const bool right =
       out == floor_out || (may_overhang && out == ceil_out && (out - 1) * stride < in + pad_before);
-  CONVSMITH_CHECK(out >= 1 && right,
-                  name << ": out_" << axis << ": got " << out << ", wanted " << floor_out
-                       << " from in " << in << ", padding (" << pad_before << ", " << pad_after
-                       << "), kernel " << kernel << ", stride " << stride << ", dilation "
-                       << dilation);
+  CONVSMITH_CHECK(out >= 1 && right, name << ": out_" << axis << ": got " << out << ", wanted "
+                                          << floor_out << " from in " << in << ", padding ("
+                                          << pad_before << ", " << pad_after << "), kernel "
+                                          << kernel << ", stride " << stride << ", dilation "
+                                          << dilation);
 }
 
 }  // namespace
@@ -86,8 +86,7 @@ void read_shape(py::handle source, Conv2dShape& s) {
                s.dilation_w, s.out_w, false);
   check_elements("Conv2dShape", "x", {s.batch, s.in_h, s.in_w, s.in_c});
   check_elements("Conv2dShape", "y", {s.batch, s.out_h, s.out_w, s.out_c});
-  check_elements("Conv2dShape", "weight",
-                 {s.out_c, s.kernel_h, s.kernel_w, s.in_c / s.groups});
+  check_elements("Conv2dShape", "weight", {s.out_c, s.kernel_h, s.kernel_w, s.in_c / s.groups});
 }
 
 void read_shape(py::handle source, Pool2dShape& s) {
@@ -112,9 +111,9 @@ void read_shape(py::handle source, Pool2dShape& s) {
                s.dilation_h, s.out_h, true);
   check_extent("Pool2dShape", "w", s.in_w, s.pad_left, s.pad_right, s.kernel_w, s.stride_w,
                s.dilation_w, s.out_w, true);
-  CONVSMITH_CHECK(s.kernel_h * s.kernel_w <= kLimit,
-                  "Pool2dShape: kernel: got " << s.kernel_h << " x " << s.kernel_w
-                                              << ", wanted at most 2^31 - 1 elements");
+  CONVSMITH_CHECK(s.kernel_h * s.kernel_w <= kLimit, "Pool2dShape: kernel: got "
+                                                         << s.kernel_h << " x " << s.kernel_w
+                                                         << ", wanted at most 2^31 - 1 elements");
   check_elements("Pool2dShape", "x", {s.batch, s.in_h, s.in_w, s.channels});
   check_elements("Pool2dShape", "y", {s.batch, s.out_h, s.out_w, s.channels});
 }

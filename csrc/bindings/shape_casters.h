@@ -30,15 +30,15 @@ inline bool is_instance_of(pybind11::handle source, const char* class_name) {
 
 namespace pybind11::detail {
 
-#define CONVSMITH_SHAPE_CASTER(Shape)                                                     \
-  template <>                                                                             \
-  struct type_caster<convsmith::Shape> {                                                  \
-    PYBIND11_TYPE_CASTER(convsmith::Shape, const_name("convsmith.ops.shapes." #Shape));   \
-    bool load(handle source, bool) {                                                      \
-      if (!source || !convsmith::bindings::is_instance_of(source, #Shape)) return false;  \
-      convsmith::bindings::read_shape(source, value);                                     \
-      return true;                                                                        \
-    }                                                                                     \
+#define CONVSMITH_SHAPE_CASTER(Shape)                                                    \
+  template <>                                                                            \
+  struct type_caster<convsmith::Shape> {                                                 \
+    PYBIND11_TYPE_CASTER(convsmith::Shape, const_name("convsmith.ops.shapes." #Shape));  \
+    bool load(handle source, bool) {                                                     \
+      if (!source || !convsmith::bindings::is_instance_of(source, #Shape)) return false; \
+      convsmith::bindings::read_shape(source, value);                                    \
+      return true;                                                                       \
+    }                                                                                    \
   }
 CONVSMITH_SHAPE_CASTER(Conv2dShape);
 CONVSMITH_SHAPE_CASTER(Pool2dShape);

@@ -10,7 +10,8 @@
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
-#define CONVSMITH_ARENA_CACHES 0  // exact, fresh blocks, so that AddressSanitizer sees every overrun
+#define CONVSMITH_ARENA_CACHES \
+  0  // exact, fresh blocks, so that AddressSanitizer sees every overrun
 #else
 #define CONVSMITH_ARENA_CACHES 1
 #endif

@@ -13,8 +13,8 @@ namespace convsmith::cpu {
 
 constexpr size_t kArenaAlignment = 64;
 
-void* arena_allocate(size_t bytes);               // std::bad_alloc when the system has no more
-void arena_release(void* block, size_t bytes);    // with the bytes that were asked for
+void* arena_allocate(size_t bytes);             // std::bad_alloc when the system has no more
+void arena_release(void* block, size_t bytes);  // with the bytes that were asked for
 
 struct ArenaStats {
   int64_t in_use_bytes, cached_bytes, system_allocations;

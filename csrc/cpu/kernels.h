@@ -22,19 +22,19 @@ namespace avx512 {
 
 // CONVSMITH_CPU_CALL(conv2d_forward, shape, x, weight, epilogue, y);
 #if defined(__x86_64__)
-#define CONVSMITH_CPU_CALL(kernel, ...)                        \
-  do {                                                         \
-    switch (::convsmith::cpu::active_isa()) {                  \
-      case ::convsmith::cpu::Isa::avx512:                      \
-        ::convsmith::cpu::avx512::kernel(__VA_ARGS__);         \
-        break;                                                 \
-      case ::convsmith::cpu::Isa::avx2:                        \
-        ::convsmith::cpu::avx2::kernel(__VA_ARGS__);           \
-        break;                                                 \
-      case ::convsmith::cpu::Isa::generic:                     \
-        ::convsmith::cpu::generic::kernel(__VA_ARGS__);        \
-        break;                                                 \
-    }                                                          \
+#define CONVSMITH_CPU_CALL(kernel, ...)                 \
+  do {                                                  \
+    switch (::convsmith::cpu::active_isa()) {           \
+      case ::convsmith::cpu::Isa::avx512:               \
+        ::convsmith::cpu::avx512::kernel(__VA_ARGS__);  \
+        break;                                          \
+      case ::convsmith::cpu::Isa::avx2:                 \
+        ::convsmith::cpu::avx2::kernel(__VA_ARGS__);    \
+        break;                                          \
+      case ::convsmith::cpu::Isa::generic:              \
+        ::convsmith::cpu::generic::kernel(__VA_ARGS__); \
+        break;                                          \
+    }                                                   \
   } while (0)
 #else
 #define CONVSMITH_CPU_CALL(kernel, ...) ::convsmith::cpu::generic::kernel(__VA_ARGS__)

@@ -98,7 +98,8 @@ class Pool {
     inside_task = true;
     work(0);
     inside_task = false;
-    // Close the gate: a worker that wakes only now finds nothing to join. Then wait for those inside.
+    // Close the gate: a worker that wakes only now finds nothing to join. Then wait for those
+    // inside.
     gate_.fetch_or(kClosed, std::memory_order_acq_rel);
     while ((gate_.load(std::memory_order_acquire) & kInsideMask) != 0) pause_briefly();
   }

@@ -1,5 +1,6 @@
 // The vector of the instruction set that this unit is compiled for, and the few operations on it
-// that plain C++ operators do not give. GCC/Clang vector types: a + b, a * b, a < b, c ? a : b work.
+// that plain C++ operators do not give. GCC/Clang vector types: a + b, a * b, a < b, c ? a : b
+// work.
 //
 // Everything is static: an inline function with external linkage would be merged by the linker
 // across instruction sets, and a processor without AVX-512 would meet its code.

@@ -8,8 +8,8 @@
 // row part and a column part, so all four kernels are separable maps (cpu/separable.h): forward a
 // sum, then one division; backward a sum of dy times the reciprocals.
 #include "cpu/arena.h"
+#include "cpu/kernels/separable.h"
 #include "cpu/kernels_of_isa.h"
-#include "cpu/separable.h"
 
 namespace convsmith::cpu::CONVSMITH_ISA {
 namespace {

@@ -23,8 +23,7 @@ Phase phase_of(int64_t phase, int64_t in, int64_t kernel, int64_t stride, int64_
                int64_t pad, int64_t* tap_index, int64_t* tap_offset) {
   Phase result{0, 0, 0};
   result.first_pixel = ((phase - pad) % stride + stride) % stride;
-  result.pixels =
-      result.first_pixel < in ? (in - result.first_pixel + stride - 1) / stride : 0;
+  result.pixels = result.first_pixel < in ? (in - result.first_pixel + stride - 1) / stride : 0;
   for (int64_t k = 0; k < kernel; ++k) {
     const int64_t distance = result.first_pixel + pad - k * dilation;
     if (distance % stride != 0) continue;
@@ -94,9 +93,24 @@ void conv2d_backward_input(const Conv2dShape& s, const float* dy, const float* w
                               taps * channels, channels};
         const int64_t gemm_k = phase_taps * out_channels;
         pack_rows(weight_row, &rows, gemm_k, channels, next_packed);
-        windows[count] = {dy + g * out_channels, s.out_h, s.out_w, s.out_c, h.pixels, w.pixels, 1,
-                          1, tap_h, tap_w, dx + g * channels, s.in_h, s.in_w, s.in_c,
-                          h.first_pixel, w.first_pixel, s.stride_h, s.stride_w};
+        windows[count] = {dy + g * out_channels,
+                          s.out_h,
+                          s.out_w,
+                          s.out_c,
+                          h.pixels,
+                          w.pixels,
+                          1,
+                          1,
+                          tap_h,
+                          tap_w,
+                          dx + g * channels,
+                          s.in_h,
+                          s.in_w,
+                          s.in_c,
+                          h.first_pixel,
+                          w.first_pixel,
+                          s.stride_h,
+                          s.stride_w};
         ImplicitGemm& p = problems[count];
         p.gemm_m = s.batch * h.pixels * w.pixels;
         p.gemm_n = channels;

@@ -16,7 +16,7 @@ namespace convsmith::cpu::CONVSMITH_ISA {
 namespace {
 
 constexpr int64_t kChunkPixels = 256;
-constexpr int64_t kMaxBlockRows = 384;   // output channels: 384 x 256 floats of dy stay in L2
+constexpr int64_t kMaxBlockRows = 384;  // output channels: 384 x 256 floats of dy stay in L2
 constexpr int64_t kMaxBlockPanels = 16;
 constexpr int64_t kWantedTasks = 12;
 constexpr int64_t kMaxSplits = 16;
@@ -102,8 +102,7 @@ void conv2d_backward_weight(const Conv2dShape& s, const float* x, const float* d
   }
   if (is_depthwise(s)) return depthwise_backward_weight(s, x, dy, dweight);
 
-  Problem p{&s, nullptr, dy, s.in_c / s.groups, s.out_c / s.groups, 0,
-            s.batch * s.out_h * s.out_w};
+  Problem p{&s, nullptr, dy, s.in_c / s.groups, s.out_c / s.groups, 0, s.batch * s.out_h * s.out_w};
   const int64_t taps = s.kernel_h * s.kernel_w;
   p.gemm_n = taps * p.channels;
   const bool merges_rows = s.groups == 1 && s.dilation_w == 1;

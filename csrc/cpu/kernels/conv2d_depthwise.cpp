@@ -1,9 +1,12 @@
-// y[n, oh, ow, c] = activation(sum_{kh, kw} x[n, oh*s - p + kh*d, ow*s - p + kw*d, c] * w[c, kh, kw]
+// y[n, oh, ow, c] = activation(sum_{kh, kw} x[n, oh*s - p + kh*d, ow*s - p + kw*d, c] * w[c, kh,
+// kw]
 //                              + bias[c] + residual)
 //
 // Tasks are image lines. The filter is transposed to [tap][channels] once. For a line the taps that
 // reach an image line are listed first; along the line the pixels whose taps all lie inside take
-// the loop without bounds checks, four at a time, so that a filter vector is used four times.
+// the loop without bounds checks, kPixels at a time, so that a filter vector is used as often.
+// kVectors neighbouring vectors of channels go together: with many channels a pixel is kilobytes
+// from the next, and a single vector of each would use a cache line a page.
 #include "cpu/kernels/conv2d_depthwise.h"
 
 #include "cpu/arena.h"
@@ -15,7 +18,12 @@
 namespace convsmith::cpu::CONVSMITH_ISA {
 namespace {
 
-constexpr int kPixels = 4;
+// kPixels * kVectors sums and kVectors of filter fit the registers.
+#if defined(__AVX512F__)
+constexpr int kPixels = 4, kVectors = 4;
+#else
+constexpr int kPixels = 2, kVectors = 4;
+#endif
 
 CONVSMITH_INLINE int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -30,69 +38,99 @@ void transpose_filter(const Conv2dShape& s, const float* weight, float* filter) 
 
 // One tap of a line: where pixel 0 of the output line reads, and which pixels stay inside.
 struct LineTap {
-  const float* source;    // of output pixel 0, channel 0 (may lie before the line)
+  const float* source;  // of output pixel 0, channel 0 (may lie before the line)
   const float* filter;
-  int64_t begin, end;     // output pixels whose source lies inside the image line
+  int64_t begin, end;  // output pixels whose source lies inside the image line
 };
 
-// The sum over the taps of P neighbouring pixels, one vector of channels.
-template <int P>
+// V vectors of channels, the last one of `lanes` channels when V is 1.
+template <int V>
+CONVSMITH_INLINE Vec load_channels(const float* p, int v, int64_t lanes) {
+  return V > 1 || lanes == kLanes ? load(p + v * kLanes) : load_first(p, lanes);
+}
+
+// The sum over the taps of P neighbouring pixels.
+template <int P, int V>
 CONVSMITH_INLINE void sum_taps(const LineTap* taps, int64_t count, int64_t pixel,
-                               int64_t pixel_step, int64_t c, int64_t lanes, bool checked,
-                               Vec (&acc)[P]) {
+                               int64_t pixel_step, int64_t c, int64_t lanes, Vec (&acc)[P][V]) {
   for (int64_t t = 0; t < count; ++t) {
     const LineTap& tap = taps[t];
-    const Vec w = load(tap.filter + c);
+    if (P == 1 && (pixel < tap.begin || pixel >= tap.end)) continue;
+    const float* from = tap.source + pixel * pixel_step + c;
+    Vec w[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) w[v] = load(tap.filter + c + v * kLanes);
 #pragma GCC unroll 4
     for (int i = 0; i < P; ++i) {
-      if (checked && (pixel + i < tap.begin || pixel + i >= tap.end)) continue;
-      const float* from = tap.source + (pixel + i) * pixel_step + c;
-      acc[i] += w * (lanes == kLanes ? load(from) : load_first(from, lanes));
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) acc[i][v] += w[v] * load_channels<V>(from, v, lanes);
+      from += pixel_step;
     }
   }
 }
 
 // A line of `pixels` outputs, `output_step` apart.
-void compute_line(const LineTap* taps, int64_t count, int64_t pixels, int64_t pixel_step,
-                  int64_t channels, const Epilogue& epilogue, const float* residual, float* output,
-                  int64_t output_step) {
-  int64_t inner_begin = 0, inner_end = pixels;
-  for (int64_t t = 0; t < count; ++t) {
-    if (taps[t].begin > inner_begin) inner_begin = taps[t].begin;
-    if (taps[t].end < inner_end) inner_end = taps[t].end;
-  }
-  for (int64_t c = 0; c < channels; c += kLanes) {
-    const int64_t lanes = minimum(kLanes, channels - c);
-    const Vec bias =
-        epilogue.bias != nullptr ? load_first(epilogue.bias + c, lanes) : Vec{};
-    for (int64_t pixel = 0; pixel < pixels;) {
-      Vec acc[kPixels] = {};
-      const bool inner = pixel >= inner_begin && pixel + kPixels <= inner_end;
-      const int64_t step = inner ? kPixels : 1;
-      if (inner) {
-        sum_taps<kPixels>(taps, count, pixel, pixel_step, c, lanes, false, acc);
+struct Line {
+  const LineTap* taps;
+  int64_t count, inner_begin, inner_end;  // all taps lie inside for pixels [inner_begin, inner_end)
+  int64_t pixels, pixel_step, output_step;
+  const Epilogue* epilogue;
+  const float* residual;
+  float* output;
+};
+
+template <int P, int V>
+CONVSMITH_INLINE void compute_pixels(const Line& line, int64_t pixel, int64_t c, int64_t lanes) {
+  Vec acc[P][V] = {};
+  sum_taps<P, V>(line.taps, line.count, pixel, line.pixel_step, c, lanes, acc);
+  const Epilogue& epilogue = *line.epilogue;
+#pragma GCC unroll 4
+  for (int i = 0; i < P; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      const int64_t channel = c + v * kLanes, offset = (pixel + i) * line.output_step + channel;
+      Vec value = acc[i][v];
+      if (epilogue.bias != nullptr) value += load_channels<V>(epilogue.bias + channel, 0, lanes);
+      if (line.residual != nullptr) value += load_channels<V>(line.residual + offset, 0, lanes);
+      value = apply_activation(value, epilogue.activation, epilogue.negative_slope);
+      if (V > 1 || lanes == kLanes) {
+        store(line.output + offset, value);
       } else {
-        Vec one[1] = {};
-        sum_taps<1>(taps, count, pixel, pixel_step, c, lanes, true, one);
-        acc[0] = one[0];
+        store_first(line.output + offset, value, lanes);
       }
-      for (int64_t i = 0; i < step; ++i) {
-        const int64_t offset = (pixel + i) * output_step + c;
-        Vec value = acc[i] + bias;
-        if (residual != nullptr) value += load_first(residual + offset, lanes);
-        value = activate(value, epilogue.activation, epilogue.negative_slope);
-        if (lanes == kLanes) {
-          store(output + offset, value);
-        } else {
-          store_first(output + offset, value, lanes);
-        }
-      }
-      pixel += step;
     }
   }
+}
+
+template <int V>
+void compute_channels(const Line& line, int64_t c, int64_t lanes) {
+  for (int64_t pixel = 0; pixel < line.pixels;) {
+    if (pixel >= line.inner_begin && pixel + kPixels <= line.inner_end) {
+      compute_pixels<kPixels, V>(line, pixel, c, lanes);
+      pixel += kPixels;
+    } else {
+      compute_pixels<1, V>(line, pixel, c, lanes);
+      ++pixel;
+    }
+  }
+}
+
+void compute_line(Line line, int64_t channels) {
+  line.inner_begin = 0;
+  line.inner_end = line.pixels;
+  for (int64_t t = 0; t < line.count; ++t) {
+    if (line.taps[t].begin > line.inner_begin) line.inner_begin = line.taps[t].begin;
+    if (line.taps[t].end < line.inner_end) line.inner_end = line.taps[t].end;
+  }
+  int64_t c = 0;
+  for (; c + kVectors * kLanes <= channels; c += kVectors * kLanes) {
+    compute_channels<kVectors>(line, c, kLanes);
+  }
+  for (; c < channels; c += kLanes) compute_channels<1>(line, c, minimum(kLanes, channels - c));
+  const Epilogue& epilogue = *line.epilogue;
   if (runs_over_finished_block(epilogue.activation)) {
-    for (int64_t pixel = 0; pixel < pixels; ++pixel) {
-      float* row = output + pixel * output_step;
+    for (int64_t pixel = 0; pixel < line.pixels; ++pixel) {
+      float* row = line.output + pixel * line.output_step;
       activation_forward(epilogue.activation, epilogue.negative_slope, channels, row, row);
     }
   }
@@ -130,9 +168,10 @@ void depthwise_forward(const Conv2dShape& s, const float* x, const float* weight
       ++count;
     }
     const int64_t offset = line * s.out_w * s.out_c;
-    compute_line(list, count, s.out_w, s.stride_w * s.in_c, s.in_c, epilogue,
-                 epilogue.residual != nullptr ? epilogue.residual + offset : nullptr, y + offset,
-                 s.out_c);
+    const float* residual = epilogue.residual != nullptr ? epilogue.residual + offset : nullptr;
+    compute_line(
+        {list, count, 0, 0, s.out_w, s.stride_w * s.in_c, s.out_c, &epilogue, residual, y + offset},
+        s.in_c);
   });
 }
 
@@ -164,19 +203,21 @@ void depthwise_backward_input(const Conv2dShape& s, const float* dy, const float
         t.filter = filter.floats + tap * stride;
         ++count;
       }
-      compute_line(list, count, pixels, s.out_c, s.in_c, none, nullptr,
-                   dx + (line * s.in_w + first) * s.in_c, s.stride_w * s.in_c);
+      compute_line({list, count, 0, 0, pixels, s.out_c, s.stride_w * s.in_c, &none, nullptr,
+                    dx + (line * s.in_w + first) * s.in_c},
+                   s.in_c);
     }
   });
 }
 
 namespace {
 
-constexpr int kColumnTaps = 4;  // filter columns summed together in registers
+constexpr int kColumnTaps = 3;  // filter columns summed together in registers
 
-// acc[j] += sum over the line's pixels of dy * x for filter columns kw + j, j < count.
+// sums[tap][v] += sum over the line's pixels of dy * x, for filter columns [kw, kw + count).
+template <int V>
 void sum_line(const Conv2dShape& s, const float* x_line, const float* dy_line, int64_t kw,
-              int count, int64_t c, int64_t lanes, Vec (&acc)[kColumnTaps]) {
+              int64_t count, int64_t c, int64_t lanes, float* sums, int64_t sums_stride) {
   const float* source[kColumnTaps];
   int64_t begin[kColumnTaps], end[kColumnTaps];
   int64_t inner_begin = 0, inner_end = s.out_w;
@@ -188,13 +229,46 @@ void sum_line(const Conv2dShape& s, const float* x_line, const float* dy_line, i
     if (end[j] < inner_end) inner_end = end[j];
   }
   const int64_t step = s.stride_w * s.in_c;
+  Vec acc[kColumnTaps][V] = {};
   for (int64_t ow = 0; ow < s.out_w; ++ow) {
-    const Vec d = load_first(dy_line + ow * s.out_c + c, lanes);
+    Vec d[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) d[v] = load_channels<V>(dy_line + ow * s.out_c + c, v, lanes);
     const bool inner = ow >= inner_begin && ow < inner_end;
 #pragma GCC unroll 4
     for (int j = 0; j < kColumnTaps; ++j) {
       if (!inner && (ow < begin[j] || ow >= end[j])) continue;
-      acc[j] += d * load_first(source[j] + ow * step, lanes);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        acc[j][v] += d[v] * load_channels<V>(source[j] + ow * step, v, lanes);
+      }
+    }
+  }
+  for (int j = 0; j < count; ++j) {
+    for (int v = 0; v < V; ++v) {
+      float* to = sums + j * sums_stride + v * kLanes;
+      store(to, load(to) + acc[j][v]);
+    }
+  }
+}
+
+// One block of lines, V vectors of channels from c on; sums is [taps][sums_stride].
+template <int V>
+void sum_lines(const Conv2dShape& s, const float* x, const float* dy, int64_t first, int64_t last,
+               int64_t c, int64_t lanes, float* sums, int64_t sums_stride) {
+  for (int64_t tap = 0; tap < s.kernel_h * s.kernel_w; ++tap) {
+    for (int v = 0; v < V; ++v) store(sums + tap * sums_stride + v * kLanes, Vec{});
+  }
+  for (int64_t line = first; line < last; ++line) {
+    const int64_t n = line / s.out_h, oh = line % s.out_h;
+    for (int64_t kh = 0; kh < s.kernel_h; ++kh) {
+      const int64_t ih = oh * s.stride_h - s.pad_top + kh * s.dilation_h;
+      if (ih < 0 || ih >= s.in_h) continue;
+      for (int64_t kw = 0; kw < s.kernel_w; kw += kColumnTaps) {
+        sum_line<V>(s, x + (n * s.in_h + ih) * s.in_w * s.in_c, dy + line * s.out_w * s.out_c, kw,
+                    minimum(kColumnTaps, s.kernel_w - kw), c, lanes,
+                    sums + (kh * s.kernel_w + kw) * sums_stride, sums_stride);
+      }
     }
   }
 }
@@ -202,43 +276,35 @@ void sum_line(const Conv2dShape& s, const float* x_line, const float* dy_line, i
 }  // namespace
 
 // dweight[c, kh, kw] = sum_{n, oh, ow} dy[n, oh, ow, c] * x[n, oh*s - p + kh*d, ow*s - p + kw*d, c]
-// Tasks: a block of lines x a vector of channels, each with its own sums; blocks are then added in
+// Tasks: a block of lines x a stretch of channels, each with its own sums; blocks are then added in
 // order.
 void depthwise_backward_weight(const Conv2dShape& s, const float* x, const float* dy,
                                float* dweight) {
+  constexpr int64_t kStretch = kVectors * kLanes;
   const int64_t taps = s.kernel_h * s.kernel_w, lines = s.batch * s.out_h;
-  const int64_t vectors = (s.in_c + kLanes - 1) / kLanes;
-  const int64_t wanted = vectors >= 16 ? 1 : (16 + vectors - 1) / vectors;
+  const int64_t stretches = (s.in_c + kStretch - 1) / kStretch, stride = stretches * kStretch;
+  const int64_t wanted = minimum(lines, (16 + stretches - 1) / stretches);
   const int64_t lines_per_block = (lines + wanted - 1) / wanted;
   const int64_t blocks = (lines + lines_per_block - 1) / lines_per_block;
-  Workspace sums(static_cast<size_t>(blocks * vectors * taps * kLanes) * sizeof(float));
-  parallel_for(blocks * vectors, num_threads(), [&](int64_t task, int) {
-    const int64_t block = task / vectors, c = task % vectors * kLanes;
-    const int64_t lanes = minimum(kLanes, s.in_c - c);
-    float* sum = sums.floats + task * taps * kLanes;
-    for (int64_t i = 0; i < taps * kLanes; i += kLanes) store(sum + i, Vec{});
-    for (int64_t line = block * lines_per_block; line < minimum(lines, (block + 1) * lines_per_block);
-         ++line) {
-      const int64_t n = line / s.out_h, oh = line % s.out_h;
-      for (int64_t kh = 0; kh < s.kernel_h; ++kh) {
-        const int64_t ih = oh * s.stride_h - s.pad_top + kh * s.dilation_h;
-        if (ih < 0 || ih >= s.in_h) continue;
-        for (int64_t kw = 0; kw < s.kernel_w; kw += kColumnTaps) {
-          const int count = static_cast<int>(minimum(kColumnTaps, s.kernel_w - kw));
-          Vec acc[kColumnTaps] = {};
-          sum_line(s, x + (n * s.in_h + ih) * s.in_w * s.in_c, dy + line * s.out_w * s.out_c, kw,
-                   count, c, lanes, acc);
-          float* to = sum + (kh * s.kernel_w + kw) * kLanes;
-          for (int j = 0; j < count; ++j) store(to + j * kLanes, load(to + j * kLanes) + acc[j]);
-        }
-      }
+  Workspace sums(static_cast<size_t>(blocks * taps * stride) * sizeof(float));
+  parallel_for(blocks * stretches, num_threads(), [&](int64_t task, int) {
+    const int64_t block = task / stretches, first = block * lines_per_block;
+    const int64_t last = minimum(lines, first + lines_per_block);
+    const int64_t begin = task % stretches * kStretch, end = minimum(s.in_c, begin + kStretch);
+    float* const sum = sums.floats + block * taps * stride;
+    if (end - begin == kStretch) {
+      sum_lines<kVectors>(s, x, dy, first, last, begin, kLanes, sum + begin, stride);
+      return;
+    }
+    for (int64_t c = begin; c < end; c += kLanes) {
+      sum_lines<1>(s, x, dy, first, last, c, minimum(kLanes, end - c), sum + c, stride);
     }
   });
   for (int64_t c = 0; c < s.in_c; ++c) {
     for (int64_t tap = 0; tap < taps; ++tap) {
       float total = 0.0f;
       for (int64_t block = 0; block < blocks; ++block) {
-        total += sums.floats[((block * vectors + c / kLanes) * taps + tap) * kLanes + c % kLanes];
+        total += sums.floats[(block * taps + tap) * stride + c];
       }
       dweight[c * taps + tap] = total;
     }

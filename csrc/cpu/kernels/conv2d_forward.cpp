@@ -45,12 +45,12 @@ void conv2d_forward(const Conv2dShape& s, const float* x, const float* weight,
   for (int64_t g = 0; g < s.groups; ++g) {
     float* b = packed.floats + g * packed_size;
     pack_transposed(weight + g * out_channels * gemm_k, gemm_k, gemm_k, out_channels, b);
-    windows[g] = {{x + g * channels, s.in_h, s.in_w, s.in_c, s.out_h, s.out_w, s.stride_h,
-                   s.stride_w, tap_h, tap_w, y + g * out_channels, s.out_h, s.out_w, s.out_c, 0, 0,
-                   1, 1},
-                  runs,
-                  taps_per_run,
-                  channels};
+    windows[g] = {
+        {x + g * channels, s.in_h, s.in_w, s.in_c, s.out_h, s.out_w, s.stride_h, s.stride_w, tap_h,
+         tap_w, y + g * out_channels, s.out_h, s.out_w, s.out_c, 0, 0, 1, 1},
+        runs,
+        taps_per_run,
+        channels};
     ImplicitGemm& p = problems[g];
     p.gemm_m = s.batch * s.out_h * s.out_w;
     p.gemm_n = out_channels;

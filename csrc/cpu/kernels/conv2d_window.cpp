@@ -90,7 +90,8 @@ void gather_runs(const WindowRuns& runs, int64_t m0, int64_t count, int64_t begi
     for_each_stretch(w, m0, count, [&](int64_t i, int64_t stretch, const GridPosition& p) {
       const int64_t y = p.r * w.step_h + w.tap_h[run];
       if (y < 0 || y >= w.image_h) {
-        for (int64_t j = i; j < i + stretch; ++j) zero_run(target + j * to_stride + from, until - from);
+        for (int64_t j = i; j < i + stretch; ++j)
+          zero_run(target + j * to_stride + from, until - from);
         return;
       }
       const float* line = w.image + (p.n * w.image_h + y) * w.image_w * w.pixel_stride;
@@ -104,7 +105,8 @@ void gather_runs(const WindowRuns& runs, int64_t m0, int64_t count, int64_t begi
         }
         // The edge of the image cuts the run.
         const int64_t left = minimum(maximum_of(-x, 0), runs.taps_per_run) * runs.channels;
-        const int64_t right = maximum_of(minimum(w.image_w - x, runs.taps_per_run), 0) * runs.channels;
+        const int64_t right =
+            maximum_of(minimum(w.image_w - x, runs.taps_per_run), 0) * runs.channels;
         const int64_t low = minimum(maximum_of(left, from), until);
         const int64_t high = maximum_of(minimum(right, until), low);
         zero_run(row + from, low - from);

@@ -31,7 +31,7 @@ void point_at_window_outputs(const void* context, int64_t m0, int64_t count, flo
 // The elements of the window as runs that are contiguous in the image: with dilation 1 and one
 // group a filter row is one run of kernel_w * channels, else every tap is a run of `channels`.
 struct WindowRuns {
-  Window window;       // taps: the first of each run
+  Window window;  // taps: the first of each run
   int64_t runs, taps_per_run, channels;
 };
 // Copies elements [begin, end) of the flattened (run, element) axis, for `count` rows from m0 on,

@@ -1,24 +1,18 @@
 // The activations that an epilogue applies in registers.
 #pragma once
 
-#include "cpu/simd.h"
-#include "shapes.h"
+#include "cpu/simd_math.h"
 
 namespace convsmith::cpu::CONVSMITH_ISA {
 
-CONVSMITH_INLINE Vec activate(Vec v, Activation kind, float slope) {
-  const Vec zero = {};
+CONVSMITH_INLINE Vec apply_activation(Vec v, Activation kind, float slope) {
   switch (kind) {
     case Activation::relu:
-      return maximum(v, zero);
+      return activate<Activation::relu>(v, slope);
     case Activation::leaky_relu:
-      return v < zero ? v * slope : v;
-    case Activation::hardswish: {
-      Vec gate = v + broadcast(3.0f);
-      gate = gate < zero ? zero : gate;
-      gate = gate > broadcast(6.0f) ? broadcast(6.0f) : gate;
-      return v * gate / broadcast(6.0f);
-    }
+      return activate<Activation::leaky_relu>(v, slope);
+    case Activation::hardswish:
+      return activate<Activation::hardswish>(v, slope);
     default:
       return v;
   }

@@ -1,8 +1,8 @@
 // c = activation(alpha op(a) op(b) + beta c + bias + residual), row-major.
 // B is packed into panels once; rows of A are read in place, or transposed block by block.
 #include "cpu/arena.h"
-#include "cpu/kernels_of_isa.h"
 #include "cpu/kernels/implicit_gemm.h"
+#include "cpu/kernels_of_isa.h"
 
 namespace convsmith::cpu::CONVSMITH_ISA {
 namespace {
@@ -42,8 +42,8 @@ const float* row_of_b(const void* context, int64_t k) {
 void gemm(const GemmShape& shape, float alpha, const float* a, const float* b, float beta,
           const Epilogue& epilogue, float* c) {
   const int64_t gemm_m = shape.gemm_m, gemm_n = shape.gemm_n, gemm_k = shape.gemm_k;
-  const Matrices matrices{a, b, shape.transpose_a ? gemm_m : gemm_k,
-                          shape.transpose_b ? gemm_k : gemm_n, gemm_n, c};
+  const Matrices matrices{
+      a, b, shape.transpose_a ? gemm_m : gemm_k, shape.transpose_b ? gemm_k : gemm_n, gemm_n, c};
   Workspace packed(packed_floats(gemm_k, gemm_n) * sizeof(float));
   if (shape.transpose_b) {
     pack_transposed(b, gemm_k, gemm_k, gemm_n, packed.floats);

@@ -50,7 +50,7 @@ CONVSMITH_INLINE void store_tile(const Tile& tile, const Vec (&acc)[R][V]) {
           value += load_first(epilogue->bias + tile.first_column + column, lanes);
         }
         if (residual != nullptr) value += load_first(residual + column, lanes);
-        value = activate(value, epilogue->activation, epilogue->negative_slope);
+        value = apply_activation(value, epilogue->activation, epilogue->negative_slope);
       }
       if (lanes == kLanes) {
         store(c + column, value);
@@ -166,7 +166,8 @@ void copy_block_rows(const float** rows, int64_t row_stride, int64_t count, cons
       float* to = copy + (t * count + i) * stride;
       int64_t d = 0;
       for (; d + kLanes <= block.depth; d += kLanes) store(to + d, load(from + d));
-      if (d < block.depth) store_first(to + d, load_first(from + d, block.depth - d), block.depth - d);
+      if (d < block.depth)
+        store_first(to + d, load_first(from + d, block.depth - d), block.depth - d);
       rows[t * row_stride + i] = to;
     }
   }

@@ -59,12 +59,12 @@ struct ImplicitGemm {
   FillRows fill_rows;
   FillOutputs fill_outputs;
   const void* context;
-  bool gathers;  // fill_rows copies its rows into scratch, gathered_stride(block.depth) apart
+  bool gathers;    // fill_rows copies its rows into scratch, gathered_stride(block.depth) apart
   bool copy_rows;  // the engine copies the rows: for strides that alias in the cache
   const float* packed_b;
   float alpha, beta;
-  Epilogue epilogue;        // bias already offset to column 0
-  const float* c_origin;    // residual[m, n] lies as far from epilogue.residual as C[m, n] from here
+  Epilogue epilogue;      // bias already offset to column 0
+  const float* c_origin;  // residual[m, n] lies as far from epilogue.residual as C[m, n] from here
 };
 
 // Runs all problems as one set of tasks.
@@ -77,10 +77,10 @@ struct BlockProduct {
   const float* const* rows;
   int64_t row_stride, count;
   int64_t taps, depth;
-  const float* packed_b;   // the whole first panel
-  int64_t gemm_k, k_begin; // length of the packed panels, and where this block starts in them
+  const float* packed_b;    // the whole first panel
+  int64_t gemm_k, k_begin;  // length of the packed panels, and where this block starts in them
   int64_t columns;
-  float* const* outputs;   // of column 0
+  float* const* outputs;  // of column 0
   float alpha, beta;
   const Epilogue* epilogue;  // null: not the last depth block
   const float* c_origin;

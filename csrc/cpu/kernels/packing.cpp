@@ -1,6 +1,6 @@
 // Packing of B into panels, and the transposes that it needs.
-#include "cpu/parallel.h"
 #include "cpu/kernels/implicit_gemm.h"
+#include "cpu/parallel.h"
 
 namespace convsmith::cpu::CONVSMITH_ISA {
 namespace {
@@ -39,10 +39,9 @@ void transpose_strip(const float* source, int64_t stride_n, int64_t count, int64
     Vec r[kLanes];
 #pragma GCC unroll 16
     for (int n = 0; n < kLanes; ++n) {
-      r[n] = n >= count ? Vec{}
-             : columns == kLanes
-                 ? load(source + n * stride_n + k)
-                 : load_first(source + n * stride_n + k, columns);
+      r[n] = n >= count          ? Vec{}
+             : columns == kLanes ? load(source + n * stride_n + k)
+                                 : load_first(source + n * stride_n + k, columns);
     }
     transpose_registers(r);
 #pragma GCC unroll 16
@@ -111,10 +110,9 @@ void transpose(const float* source, int64_t source_stride, int64_t depth, int64_
       Vec r[kLanes];
 #pragma GCC unroll 16
       for (int n = 0; n < kLanes; ++n) {
-        r[n] = n >= rows ? Vec{}
-               : columns == kLanes
-                   ? load(source + (k + n) * source_stride + i)
-                   : load_first(source + (k + n) * source_stride + i, columns);
+        r[n] = n >= rows           ? Vec{}
+               : columns == kLanes ? load(source + (k + n) * source_stride + i)
+                                   : load_first(source + (k + n) * source_stride + i, columns);
       }
       transpose_registers(r);
 #pragma GCC unroll 16

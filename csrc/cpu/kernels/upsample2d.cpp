@@ -8,8 +8,8 @@
 // a gather over the outputs that used a pixel. Positions are computed in double: a float loses the
 // fraction's digits on large images.
 #include "cpu/arena.h"
+#include "cpu/kernels/separable.h"
 #include "cpu/kernels_of_isa.h"
-#include "cpu/separable.h"
 
 namespace convsmith::cpu::CONVSMITH_ISA {
 namespace {
