@@ -21,9 +21,6 @@ constexpr int64_t kMaxBlockPanels = 16;
 constexpr int64_t kWantedTasks = 12;
 constexpr int64_t kMaxSplits = 16;
 
-int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 struct Partition {
   int64_t rows_per_block, row_blocks, panels_per_block, panel_blocks;
   int64_t pixels_per_split, splits;

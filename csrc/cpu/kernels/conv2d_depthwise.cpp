@@ -25,12 +25,8 @@ constexpr int kPixels = 4, kVectors = 4;
 constexpr int kPixels = 2, kVectors = 4;
 #endif
 
-CONVSMITH_INLINE int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
-
 // filter[tap * stride + c] = weight[c * taps + tap]
-int64_t filter_stride(const Conv2dShape& s) {
-  return (s.in_c + kLanes - 1) / kLanes * kLanes + kLanes;
-}
+int64_t filter_stride(const Conv2dShape& s) { return round_up(s.in_c, kLanes) + kLanes; }
 void transpose_filter(const Conv2dShape& s, const float* weight, float* filter) {
   const int64_t taps = s.kernel_h * s.kernel_w;
   transpose(weight, taps, s.in_c, taps, filter, filter_stride(s));
@@ -138,8 +134,8 @@ void compute_line(Line line, int64_t channels) {
 
 // Pixels p with 0 <= first + p * step < size, as [begin, end) within [0, pixels).
 void clip(int64_t first, int64_t step, int64_t size, int64_t pixels, int64_t* begin, int64_t* end) {
-  *begin = first >= 0 ? 0 : (-first + step - 1) / step;
-  *end = first >= size ? 0 : minimum(pixels, (size - first + step - 1) / step);
+  *begin = first >= 0 ? 0 : divide_up(-first, step);
+  *end = first >= size ? 0 : minimum(pixels, divide_up(size - first, step));
   if (*end < *begin) *end = *begin;
 }
 
@@ -188,7 +184,7 @@ void depthwise_backward_input(const Conv2dShape& s, const float* dy, const float
     const int64_t n = line / s.in_h, ih = line % s.in_h;
     // Pixels of one stride phase meet the same taps.
     for (int64_t first = 0; first < minimum(s.stride_w, s.in_w); ++first) {
-      const int64_t pixels = (s.in_w - first + s.stride_w - 1) / s.stride_w;
+      const int64_t pixels = divide_up(s.in_w - first, s.stride_w);
       int64_t count = 0;
       for (int64_t tap = 0; tap < taps; ++tap) {
         const int64_t down = ih + s.pad_top - tap / s.kernel_w * s.dilation_h;
@@ -282,10 +278,10 @@ void depthwise_backward_weight(const Conv2dShape& s, const float* x, const float
                                float* dweight) {
   constexpr int64_t kStretch = kVectors * kLanes;
   const int64_t taps = s.kernel_h * s.kernel_w, lines = s.batch * s.out_h;
-  const int64_t stretches = (s.in_c + kStretch - 1) / kStretch, stride = stretches * kStretch;
-  const int64_t wanted = minimum(lines, (16 + stretches - 1) / stretches);
-  const int64_t lines_per_block = (lines + wanted - 1) / wanted;
-  const int64_t blocks = (lines + lines_per_block - 1) / lines_per_block;
+  const int64_t stretches = divide_up(s.in_c, kStretch), stride = stretches * kStretch;
+  const int64_t wanted = minimum(lines, divide_up(16, stretches));
+  const int64_t lines_per_block = divide_up(lines, wanted);
+  const int64_t blocks = divide_up(lines, lines_per_block);
   Workspace sums(static_cast<size_t>(blocks * taps * stride) * sizeof(float));
   parallel_for(blocks * stretches, num_threads(), [&](int64_t task, int) {
     const int64_t block = task / stretches, first = block * lines_per_block;

@@ -6,9 +6,6 @@ namespace {
 // What a tap in the padding reads: as long as the longest depth block.
 alignas(64) const float kZeros[kDepthBlock] = {};
 
-int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t maximum_of(int64_t a, int64_t b) { return a > b ? a : b; }
-
 // Position of row m on the grid.
 struct GridPosition {
   int64_t n, r, c;
@@ -83,7 +80,7 @@ void gather_runs(const WindowRuns& runs, int64_t m0, int64_t count, int64_t begi
   const int64_t length = runs.taps_per_run * runs.channels;
   for (int64_t run = begin / length; run * length < end; ++run) {
     // The wanted part of this run, and the image columns that it covers.
-    const int64_t from = maximum_of(begin - run * length, 0);
+    const int64_t from = maximum(begin - run * length, 0);
     const int64_t until = minimum(end - run * length, length);
     const int64_t first_tap = from / runs.channels, last_tap = (until - 1) / runs.channels;
     float* const target = to + run * length - begin;
@@ -104,11 +101,10 @@ void gather_runs(const WindowRuns& runs, int64_t m0, int64_t count, int64_t begi
           continue;
         }
         // The edge of the image cuts the run.
-        const int64_t left = minimum(maximum_of(-x, 0), runs.taps_per_run) * runs.channels;
-        const int64_t right =
-            maximum_of(minimum(w.image_w - x, runs.taps_per_run), 0) * runs.channels;
-        const int64_t low = minimum(maximum_of(left, from), until);
-        const int64_t high = maximum_of(minimum(right, until), low);
+        const int64_t left = minimum(maximum(-x, 0), runs.taps_per_run) * runs.channels;
+        const int64_t right = maximum(minimum(w.image_w - x, runs.taps_per_run), 0) * runs.channels;
+        const int64_t low = minimum(maximum(left, from), until);
+        const int64_t high = maximum(minimum(right, until), low);
         zero_run(row + from, low - from);
         copy_run(pixel + low, row + low, high - low);
         zero_run(row + high, until - high);

@@ -1,7 +1,7 @@
 #include "cpu/kernels/implicit_gemm.h"
 
 #include "cpu/arena.h"
-#include "cpu/kernels/epilogue.h"
+#include "cpu/kernels/register_tile.h"
 #include "cpu/kernels_of_isa.h"
 #include "cpu/parallel.h"
 
@@ -12,109 +12,6 @@ constexpr int64_t kMaxBlockRows = 192;
 constexpr int64_t kMaxBlockPanels = 512 / kPanelColumns;
 // Row blocks are multiples of every tile height.
 constexpr int64_t kRowGrain = 24;
-
-int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
-
-// ---- register tile ---------------------------------------------------------------------------
-
-struct Tile {
-  const float* const* rows;
-  int64_t row_stride, taps, depth;
-  const float* b;
-  float* const* outputs;
-  int64_t first_column, columns, count;  // valid columns and rows of this tile
-  float alpha, beta;
-  const Epilogue* epilogue;
-  const float* c_origin;
-};
-
-template <int R, int V>
-CONVSMITH_INLINE void store_tile(const Tile& tile, const Vec (&acc)[R][V]) {
-  const Vec alpha = broadcast(tile.alpha), beta = broadcast(tile.beta);
-  const Epilogue* epilogue = tile.epilogue;
-  for (int i = 0; i < R && i < tile.count; ++i) {
-    float* c = tile.outputs[i] + tile.first_column;
-    const float* residual = epilogue != nullptr && epilogue->residual != nullptr
-                                ? epilogue->residual + (c - tile.c_origin)
-                                : nullptr;
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      const int64_t column = v * kLanes;
-      const int64_t lanes = minimum(kLanes, tile.columns - column);
-      Vec value = acc[i][v] * alpha;
-      if (tile.beta != 0.0f) value += beta * load_first(c + column, lanes);
-      if (epilogue != nullptr) {
-        if (epilogue->bias != nullptr) {
-          value += load_first(epilogue->bias + tile.first_column + column, lanes);
-        }
-        if (residual != nullptr) value += load_first(residual + column, lanes);
-        value = apply_activation(value, epilogue->activation, epilogue->negative_slope);
-      }
-      if (lanes == kLanes) {
-        store(c + column, value);
-      } else {
-        store_first(c + column, value, lanes);
-      }
-    }
-  }
-}
-
-template <int R, int V>
-void compute_tile(const Tile& tile) {
-  Vec acc[R][V] = {};
-  const float* b = tile.b;
-  // C is met only at the end: ask for it now.
-  for (int i = 0; i < R && i < tile.count; ++i) {
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      __builtin_prefetch(tile.outputs[i] + tile.first_column + v * kLanes, 1);
-    }
-  }
-  for (int64_t t = 0; t < tile.taps; ++t) {
-    const float* a[R];
-#pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
-      a[i] = tile.rows[t * tile.row_stride + i];
-      // Hide how the pointers are related, or the compiler rewrites them into costlier addresses.
-      asm("" : "+r"(a[i]));
-    }
-#pragma GCC unroll 4
-    for (int64_t k = 0; k < tile.depth; ++k) {
-      Vec bv[V];
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) bv[v] = load(b + v * kLanes);
-      b += V * kLanes;
-#pragma GCC unroll 16
-      for (int i = 0; i < R; ++i) {
-        const Vec av = broadcast(a[i][k]);
-#pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) acc[i][v] += av * bv[v];
-      }
-    }
-  }
-  store_tile<R, V>(tile, acc);
-}
-
-// Tile heights by panel width in vectors: enough accumulators to hide the latency of a fused
-// multiply-add (8 on current cores), few enough row pointers for the general registers.
-struct TileKernel {
-  int rows;
-  void (*compute)(const Tile&);
-};
-constexpr TileKernel kTiles[] = {
-    {8, compute_tile<8, 1>},
-#if defined(__AVX512F__)
-    {8, compute_tile<8, 2>},
-    {8, compute_tile<8, 3>},
-    {6, compute_tile<6, 4>},
-#else
-    {6, compute_tile<6, 2>},
-#endif
-};
-
-// ---- tasks -----------------------------------------------------------------------------------
 
 struct Partition {
   int64_t row_blocks, rows_per_block, panel_blocks, panels_per_block;

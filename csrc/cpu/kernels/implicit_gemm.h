@@ -15,6 +15,7 @@
 
 #include <cstdint>
 
+#include "cpu/kernels/integers.h"
 #include "cpu/simd.h"
 #include "shapes.h"
 
@@ -48,9 +49,7 @@ using FillRows = void (*)(const void* context, int64_t m0, int64_t count, const 
 using FillOutputs = void (*)(const void* context, int64_t m0, int64_t count, float** outputs);
 
 // Copied rows lie this far apart: padded to vectors, and one more so that rows do not alias.
-CONVSMITH_INLINE int64_t gathered_stride(int64_t depth) {
-  return (depth + kLanes - 1) / kLanes * kLanes + kLanes;
-}
+CONVSMITH_INLINE int64_t gathered_stride(int64_t depth) { return round_up(depth, kLanes) + kLanes; }
 // Whether rows this many floats apart fall into the same few sets of a 48 KB cache.
 CONVSMITH_INLINE bool rows_alias(int64_t stride) { return stride % 512 == 0; }
 

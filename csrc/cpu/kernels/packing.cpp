@@ -29,8 +29,6 @@ CONVSMITH_INLINE void transpose_registers(Vec (&r)[kLanes]) {
   if constexpr (kLanes > 8) exchange<8>(r);
 }
 
-CONVSMITH_INLINE int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
-
 // target[k * target_stride + n] = source[n * stride_n + k] for n < kLanes (zero from n = count on).
 void transpose_strip(const float* source, int64_t stride_n, int64_t count, int64_t depth,
                      float* target, int64_t target_stride) {
@@ -53,21 +51,19 @@ void transpose_strip(const float* source, int64_t stride_n, int64_t count, int64
 
 }  // namespace
 
-int64_t packed_floats(int64_t gemm_k, int64_t gemm_n) {
-  return (gemm_n + kLanes - 1) / kLanes * kLanes * gemm_k;
-}
+int64_t packed_floats(int64_t gemm_k, int64_t gemm_n) { return round_up(gemm_n, kLanes) * gemm_k; }
 
 void pack_transposed(const float* source, int64_t stride_n, int64_t gemm_k, int64_t gemm_n,
                      float* packed) {
   // A step of a panel is small enough that its lines stay in L1 until all strips have filled them.
   constexpr int64_t kDepthStep = 64;
-  const int64_t panels = (gemm_n + kPanelColumns - 1) / kPanelColumns;
-  const int64_t steps = (gemm_k + kDepthStep - 1) / kDepthStep;
+  const int64_t panels = divide_up(gemm_n, kPanelColumns);
+  const int64_t steps = divide_up(gemm_k, kDepthStep);
   parallel_ranges(panels * steps, 8, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
       const int64_t panel = item / steps * kPanelColumns, k0 = item % steps * kDepthStep;
       const int64_t columns = minimum(kPanelColumns, gemm_n - panel);
-      const int64_t width = (columns + kLanes - 1) / kLanes * kLanes;
+      const int64_t width = round_up(columns, kLanes);
       for (int64_t n = 0; n < columns; n += kLanes) {
         transpose_strip(source + (panel + n) * stride_n + k0, stride_n,
                         minimum(kLanes, columns - n), minimum(kDepthStep, gemm_k - k0),
@@ -81,13 +77,13 @@ void pack_rows(SourceRow source_row, const void* context, int64_t gemm_k, int64_
                float* packed) {
   // Panel by panel, so that the writes are one stream.
   constexpr int64_t kRowsPerStep = 128;
-  const int64_t panels = (gemm_n + kPanelColumns - 1) / kPanelColumns;
-  const int64_t steps = (gemm_k + kRowsPerStep - 1) / kRowsPerStep;
+  const int64_t panels = divide_up(gemm_n, kPanelColumns);
+  const int64_t steps = divide_up(gemm_k, kRowsPerStep);
   parallel_ranges(panels * steps, 4, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
       const int64_t panel = item / steps * kPanelColumns, k0 = item % steps * kRowsPerStep;
       const int64_t columns = minimum(kPanelColumns, gemm_n - panel);
-      const int64_t width = (columns + kLanes - 1) / kLanes * kLanes;
+      const int64_t width = round_up(columns, kLanes);
       float* to = packed + panel * gemm_k + k0 * width;
       for (int64_t k = k0; k < minimum(k0 + kRowsPerStep, gemm_k); ++k, to += width) {
         const float* row = source_row(context, k) + panel;

@@ -11,8 +11,8 @@ from importlib import metadata
 from typing import Any
 
 import convsmith
+from convsmith import machine
 from convsmith.backends.table import ROWS, why_not
-from convsmith.commands import machine
 
 DESCRIPTION = "Prints what this machine has, what was built, and which backend is active and why."
 
