@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="which kernels to use; auto takes the best that can run here (%(default)s)",
     )
-    add("--limit", type=_count, help="train on the first LIMIT digits only")
+    add("--limit", type=_count, help="train and test on the first LIMIT digits only")
     add("--quiet", action="store_true", help="no progress bar")
 
 
@@ -65,7 +65,9 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     convsmith.seed(args.seed)
     x_train, y_train, x_test, y_test = load_digits(size=32)
-    x_train, y_train = x_train[: args.limit], y_train[: args.limit]
+    x_train, y_train, x_test, y_test = (
+        array[: args.limit] for array in (x_train, y_train, x_test, y_test)
+    )
     mean, deviation = float(x_train.mean()), float(x_train.std())
     x_train, x_seen = (x_train - mean) / deviation, (x_test - mean) / deviation
     model = demo_cnn()

@@ -1,0 +1,94 @@
+"""The package as it is shipped: import time, size, stub, and a README that tells the truth."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import convsmith
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_import_time():
+    # NumPy included. Processor time, which a busy machine does not stretch.
+    code = "import time; import convsmith; print(time.process_time())"
+
+    def seconds(code):
+        command = [sys.executable, "-c", code]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    start = statistics.median(seconds("import time; print(time.process_time())") for _ in range(5))
+    seconds(code)  # the first one also reads the files
+    median = statistics.median(seconds(code) for _ in range(7)) - start
+    assert median < 0.2, f"import convsmith takes {median:.3f} s"
+
+
+def test_types_are_shipped():
+    package = Path(convsmith.__file__).parent
+    assert (package / "py.typed").exists()
+    assert (package / "_cpu.pyi").exists()
+
+
+def test_stub_is_current():
+    pytest.importorskip("pybind11_stubgen")
+    pytest.importorskip("convsmith._cpu")
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts/generate_stubs.py", "--check"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_version_is_in_the_changelog():
+    if convsmith.__version__ == "0+unknown":
+        pytest.skip("convsmith is not installed")
+    assert f"## [{convsmith.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("demo", "convsmith demo"), ("test", "python -m pytest")]
+)
+def test_readme_has_its_two_commands(name, words):
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts/readme_command.py", name],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("python3 -m venv") and lines[-1] == words
+    extras = re.search(r'"\.\[([a-z]+)\]"', done.stdout)
+    assert extras and f"\n{extras[1]} = [" in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("sklearn"), reason="needs the extra demo")
+def test_readme_examples_run():
+    code = "\n".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+    assert code.count("import convsmith") == 1
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_readme_has_room_for_the_figures():
+    begin, end = README.index("<!-- figures: begin -->"), README.index("<!-- figures: end -->")
+    assert begin < end
+
+
+@pytest.mark.slow
+def test_wheel_is_small(tmp_path):
+    command = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--wheel-dir", tmp_path]
+    if importlib.util.find_spec("scikit_build_core") and importlib.util.find_spec("pybind11"):
+        command.append("--no-build-isolation")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (wheel,) = tmp_path.glob("convsmith-*.whl")
+    assert wheel.stat().st_size < 10e6
