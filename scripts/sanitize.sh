@@ -72,6 +72,7 @@ if [ "$kind" = address ]; then
   # AddressSanitizer the arena recycles nothing, so that use after release is seen.
   echo "sanitize: tests"
   run -m pytest -q -x --capture=sys -p no:cacheprovider -m "not slow" tests/ops tests/cpu \
-    --ignore tests/cpu/test_every_case.py -k "not recycles_memory and not trim_gives and not steady_state"
+    --ignore tests/cpu/test_every_case.py \
+    -k "not recycles_memory and not trim_gives and not steady_state"
 fi
 echo "sanitize: $kind: ok"

@@ -65,9 +65,8 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     convsmith.seed(args.seed)
     x_train, y_train, x_test, y_test = load_digits(size=32)
-    x_train, y_train, x_test, y_test = (
-        array[: args.limit] for array in (x_train, y_train, x_test, y_test)
-    )
+    x_train, y_train = x_train[: args.limit], y_train[: args.limit]
+    x_test, y_test = x_test[: args.limit], y_test[: args.limit]
     mean, deviation = float(x_train.mean()), float(x_train.std())
     x_train, x_seen = (x_train - mean) / deviation, (x_test - mean) / deviation
     model = demo_cnn()
