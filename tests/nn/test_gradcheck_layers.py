@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import convsmith
 from convsmith import nn
-from convsmith.testing.gradcheck import gradcheck, gradcheck_loss
+from convsmith.testing import gradcheck, gradcheck_loss
 
 
 def normal(*shape: int) -> Any:
@@ -304,3 +305,35 @@ def test_gradcheck_leaves_the_layer_alone() -> None:
 
 def test_gradcheck_of_a_large_array_takes_a_sample() -> None:
     assert gradcheck(nn.Tanh(), normal(50, 50), max_elements=10).checked == 10
+
+
+class _Small(nn.Layer):
+    """x * 1e-5 with half its gradient: an absolute tolerance that is too large passes it."""
+
+    def forward(self, x: Any, training: bool = False) -> Any:
+        return x * 1e-5, (() if training else None)
+
+    def backward(self, dy: Any, cache: Any, input_grad: bool = True) -> Any:
+        return dy * 0.5e-5 if input_grad else None
+
+
+def test_gradcheck_sees_errors_of_small_gradients() -> None:
+    with pytest.raises(AssertionError, match="dx"):
+        gradcheck(_Small(), normal(3, 4))
+
+
+def test_gradcheck_of_nothing_is_an_error() -> None:
+    for layer in (nn.Tanh(), nn.Linear(4, 3)):
+        with pytest.raises(ValueError, match="nothing to check"):
+            gradcheck(layer, normal(0, 4))
+    with pytest.raises(ValueError, match="nothing to check"):
+        gradcheck(nn.Tanh(), normal(3, 4), max_elements=0)
+    with pytest.raises(ValueError, match="nothing to check"):
+        gradcheck_loss(nn.mse_loss, normal(0, 4), normal(0, 4))
+
+
+def test_gradcheck_is_reached_from_the_package() -> None:
+    assert convsmith.testing.gradcheck is gradcheck
+    assert "gradcheck" in dir(convsmith.testing)
+    with pytest.raises(AttributeError, match="no attribute 'grad'"):
+        convsmith.testing.grad  # noqa: B018

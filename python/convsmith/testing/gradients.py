@@ -102,8 +102,8 @@ def gradcheck(
     x: Any,
     *,
     eps: float = 1e-6,
-    atol: float = 1e-5,
-    rtol: float = 1e-3,
+    atol: float = 1e-8,
+    rtol: float = 1e-4,
     seed: int = 0,
     max_elements: int = 64,
 ) -> GradcheckReport:
@@ -115,11 +115,13 @@ def gradcheck(
     gives the same ones and returns None, and neither pass changes its inputs. The layer is copied
     to float64 first and itself left as it was; random layers draw the same numbers every time.
 
-    Raises AssertionError naming parameter, index and both values; returns a report otherwise.
+    Raises AssertionError naming parameter, index and both values, ValueError where there was
+    nothing to check (an empty batch, max_elements=0); returns a report otherwise.
     """
     model = copy.deepcopy(layer).astype(np.float64)
     rng = np.random.default_rng(seed)
     inputs = _named("x", _float64(x))
+    _check_some(inputs, max_elements)
     given = _rebuild(x, inputs)
     compare = _Compare(eps, atol, rtol, max_elements, rng, type(layer).__name__)
     with use_backend("reference"), _repeatable(seed) as restart:
@@ -177,13 +179,14 @@ def gradcheck_loss(
     target: Array,
     *,
     eps: float = 1e-6,
-    atol: float = 1e-5,
-    rtol: float = 1e-3,
+    atol: float = 1e-8,
+    rtol: float = 1e-4,
     seed: int = 0,
     max_elements: int = 64,
 ) -> GradcheckReport:
     """Checks the gradient of ``loss(prediction, target)`` by the prediction; as gradcheck."""
     values: Float64 = np.array(to_host(prediction), np.float64)
+    _check_some({"prediction": values}, max_elements)
     target = to_host(target)
     if target.dtype.kind == "f":
         target = target.astype(np.float64)
@@ -235,6 +238,16 @@ def _rebuild(like: Any, arrays: dict[str, Float64]) -> Any:
     if isinstance(like, Mapping):
         return dict(zip(like, values, strict=True))
     return tuple(values) if isinstance(like, (tuple, list)) else values[0]
+
+
+def _check_some(inputs: dict[str, Float64], max_elements: int) -> None:
+    # Without one element every gradient is right, and the check says nothing.
+    if max_elements < 1 or not any(array.size for array in inputs.values()):
+        shapes = {name: array.shape for name, array in inputs.items()}
+        raise ValueError(
+            f"gradcheck: got shapes {shapes} and max_elements={max_elements}, which leaves "
+            "nothing to check, wanted at least one element"
+        )
 
 
 def _copy(array: Array | None) -> Any:
