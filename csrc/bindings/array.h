@@ -9,6 +9,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "check.h"
@@ -18,6 +19,16 @@ namespace convsmith::bindings {
 namespace py = pybind11;
 
 using Dims = std::vector<int64_t>;
+
+// Of pooling and resampling: their shapes have the same members.
+template <class Shape>
+Dims x_dims(const Shape& s) {
+  return {s.batch, s.in_h, s.in_w, s.channels};
+}
+template <class Shape>
+Dims y_dims(const Shape& s) {
+  return {s.batch, s.out_h, s.out_w, s.channels};
+}
 
 inline std::string to_text(const Dims& dims) {
   std::string text = "(";
@@ -72,6 +83,29 @@ T* output(py::array& array, const char* op, const char* argument, const Dims& wa
   CONVSMITH_CHECK(array.writeable(),
                   op << ": " << argument << ": got a read-only array, wanted a writeable one");
   return static_cast<T*>(array.mutable_data());
+}
+
+// For kernels that read an input after they began to write the output.
+template <class... Inputs>
+void check_disjoint(const py::array& output, const char* op, const char* argument,
+                    const Inputs&... inputs) {
+  const auto* begin = static_cast<const char*>(output.data());
+  const auto refuse_overlap = [&](const py::array& other) {
+    const auto* other_begin = static_cast<const char*>(other.data());
+    CONVSMITH_CHECK(begin + output.nbytes() <= other_begin ||
+                        other_begin + other.nbytes() <= begin || output.nbytes() == 0 ||
+                        other.nbytes() == 0,
+                    op << ": " << argument
+                       << ": got an array that shares memory with an input, wanted one of its own");
+  };
+  const auto check = [&](const auto& other) {
+    if constexpr (std::is_same_v<std::decay_t<decltype(other)>, std::optional<py::array>>) {
+      if (other) refuse_overlap(*other);
+    } else {
+      refuse_overlap(other);
+    }
+  };
+  (check(inputs), ...);
 }
 
 // None gives a null pointer.

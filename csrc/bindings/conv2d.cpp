@@ -30,6 +30,7 @@ void conv2d_forward(const py::array& x, const py::array& weight, const OptionalA
                           optional_input(residual, op, "residual", y_dims(shape)),
                           parse_activation(activation, op), negative_slope};
   float* y_data = output(y, op, "y", y_dims(shape));
+  check_disjoint(y, op, "y", x, weight, bias, residual);
   py::gil_scoped_release released;
   CONVSMITH_CPU_CALL(conv2d_forward, shape, x_data, weight_data, epilogue, y_data);
 }
@@ -41,6 +42,7 @@ void conv2d_backward_input(const py::array& dy, const py::array& weight, py::arr
   const float* dy_data = input(dy, op, "dy", y_dims(shape));
   const float* weight_data = input(weight, op, "weight", weight_dims(shape));
   float* dx_data = output(dx, op, "dx", x_dims(shape));
+  check_disjoint(dx, op, "dx", dy, weight);
   py::gil_scoped_release released;
   CONVSMITH_CPU_CALL(conv2d_backward_input, shape, dy_data, weight_data, dx_data);
 }
@@ -52,6 +54,7 @@ void conv2d_backward_weight(const py::array& x, const py::array& dy, py::array& 
   const float* x_data = input(x, op, "x", x_dims(shape));
   const float* dy_data = input(dy, op, "dy", y_dims(shape));
   float* dweight_data = output(dweight, op, "dweight", weight_dims(shape));
+  check_disjoint(dweight, op, "dweight", x, dy);
   py::gil_scoped_release released;
   CONVSMITH_CPU_CALL(conv2d_backward_weight, shape, x_data, dy_data, dweight_data);
 }

@@ -23,6 +23,7 @@ void gemm(const py::array& a, const py::array& b, const OptionalArray& bias,
                           optional_input(residual, kOp, "residual", c_dims),
                           parse_activation(activation, kOp), negative_slope};
   float* c_data = output(c, kOp, "c", c_dims);
+  check_disjoint(c, kOp, "c", a, b, bias, residual);
   py::gil_scoped_release released;
   CONVSMITH_CPU_CALL(gemm, shape, alpha, a_data, b_data, beta, epilogue, c_data);
 }

@@ -105,6 +105,7 @@ void local_response_norm_forward(const py::array& x, py::array y, int64_t size, 
   const Rows rows = rows_of(x, op, "x");
   const float* from = input(x, op, "x", dims_of(x));
   float* to = output(y, op, "y", dims_of(x));
+  check_disjoint(y, op, "y", x);
   py::gil_scoped_release released;
   CONVSMITH_CPU_CALL(local_response_norm_forward, rows.rows, rows.channels, norm, from, to);
 }
@@ -117,6 +118,7 @@ void local_response_norm_backward(const py::array& dy, const py::array& x, py::a
   const float* gradient = input(dy, op, "dy", dims_of(x));
   const float* from = input(x, op, "x", dims_of(x));
   float* to = output(dx, op, "dx", dims_of(x));
+  check_disjoint(dx, op, "dx", dy, x);
   py::gil_scoped_release released;
   CONVSMITH_CPU_CALL(local_response_norm_backward, rows.rows, rows.channels, norm, gradient, from,
                      to);

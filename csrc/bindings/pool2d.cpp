@@ -6,15 +6,6 @@
 namespace convsmith::bindings {
 namespace {
 
-template <class Shape>
-Dims x_dims(const Shape& s) {
-  return {s.batch, s.in_h, s.in_w, s.channels};
-}
-template <class Shape>
-Dims y_dims(const Shape& s) {
-  return {s.batch, s.out_h, s.out_w, s.channels};
-}
-
 // One byte an output holds the index inside the window, with 255 left for "no winner".
 bool has_byte_argmax(const Pool2dShape& s) { return s.kernel_h * s.kernel_w <= 255; }
 
@@ -32,6 +23,8 @@ void max_pool2d_forward(const py::array& x, py::array y, std::optional<py::array
   const char* op = "max_pool2d_forward";
   const float* from = input(x, op, "x", x_dims(shape));
   float* to = output(y, op, "y", y_dims(shape));
+  check_disjoint(y, op, "y", x);
+  if (shape.batch == 0) return;
   if (has_byte_argmax(shape)) {
     run_max_forward<uint8_t>(shape, from, to, argmax);
   } else {
@@ -52,6 +45,8 @@ void max_pool2d_backward_input(const py::array& dy, const py::array& argmax, py:
   const char* op = "max_pool2d_backward_input";
   const float* gradient = input(dy, op, "dy", y_dims(shape));
   float* to = output(dx, op, "dx", x_dims(shape));
+  check_disjoint(dx, op, "dx", dy);
+  if (shape.batch == 0) return;
   if (has_byte_argmax(shape)) {
     run_max_backward<uint8_t>(shape, gradient, argmax, to);
   } else {
@@ -71,6 +66,8 @@ void avg_pool2d_forward(const py::array& x, py::array y, const Pool2dShape& shap
   check_not_dilated(shape, op);
   const float* from = input(x, op, "x", x_dims(shape));
   float* to = output(y, op, "y", y_dims(shape));
+  check_disjoint(y, op, "y", x);
+  if (shape.batch == 0) return;
   py::gil_scoped_release released;
   CONVSMITH_CPU_CALL(avg_pool2d_forward, shape, count_include_pad, from, to);
 }
@@ -81,6 +78,8 @@ void avg_pool2d_backward_input(const py::array& dy, py::array dx, const Pool2dSh
   check_not_dilated(shape, op);
   const float* gradient = input(dy, op, "dy", y_dims(shape));
   float* to = output(dx, op, "dx", x_dims(shape));
+  check_disjoint(dx, op, "dx", dy);
+  if (shape.batch == 0) return;
   py::gil_scoped_release released;
   CONVSMITH_CPU_CALL(avg_pool2d_backward_input, shape, count_include_pad, gradient, to);
 }
@@ -89,6 +88,8 @@ void adaptive_avg_pool2d_forward(const py::array& x, py::array y, const Resample
   const char* op = "adaptive_avg_pool2d_forward";
   const float* from = input(x, op, "x", x_dims(shape));
   float* to = output(y, op, "y", y_dims(shape));
+  check_disjoint(y, op, "y", x);
+  if (shape.batch == 0) return;
   py::gil_scoped_release released;
   CONVSMITH_CPU_CALL(adaptive_avg_pool2d_forward, shape, from, to);
 }
@@ -98,6 +99,8 @@ void adaptive_avg_pool2d_backward_input(const py::array& dy, py::array dx,
   const char* op = "adaptive_avg_pool2d_backward_input";
   const float* gradient = input(dy, op, "dy", y_dims(shape));
   float* to = output(dx, op, "dx", x_dims(shape));
+  check_disjoint(dx, op, "dx", dy);
+  if (shape.batch == 0) return;
   py::gil_scoped_release released;
   CONVSMITH_CPU_CALL(adaptive_avg_pool2d_backward_input, shape, gradient, to);
 }

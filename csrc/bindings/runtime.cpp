@@ -2,6 +2,7 @@
 #include <pybind11/typing.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "bindings/array.h"
 #include "bindings/module.h"
@@ -22,7 +23,8 @@ bool poison_outputs = false;
 
 py::array empty(const std::vector<py::ssize_t>& shape, const py::object& dtype_like) {
   const py::dtype dtype = py::dtype::from_args(dtype_like);
-  if (dtype.kind() == 'O' || dtype.itemsize() == 0) {
+  // Plain numbers only: an object, or a field that holds one, would be a wild pointer.
+  if (std::strchr("biufc", dtype.kind()) == nullptr) {
     throw py::type_error("empty: dtype: got " + py::str(dtype).cast<std::string>() +
                          ", wanted a plain numeric type");
   }
@@ -68,7 +70,8 @@ void bind_runtime(py::module_& m) {
         return result;
       },
       "Bytes handed out, bytes kept for reuse, and how often the system was asked.");
-  m.def("arena_trim", &cpu::arena_trim, "Give all memory kept for reuse back to the system.");
+  m.def("arena_trim", &cpu::arena_trim, py::call_guard<py::gil_scoped_release>(),
+        "Give all memory kept for reuse back to the system.");
   m.def(
       "isa", [] { return cpu::isa_name(cpu::active_isa()); },
       "The instruction set in use: generic, avx2 or avx512.");
@@ -76,6 +79,7 @@ void bind_runtime(py::module_& m) {
   m.def("available_isas", &cpu::available_isas, "What this processor can run, fastest last.");
   m.def("num_threads", &cpu::num_threads, "Threads that a kernel uses.");
   m.def("set_num_threads", &cpu::set_num_threads, py::arg("threads"),
+        py::call_guard<py::gil_scoped_release>(),
         "Use this many threads from now on; results do not depend on it.");
 }
 

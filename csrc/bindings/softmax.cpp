@@ -64,17 +64,19 @@ void softmax_cross_entropy(const py::array& logits, const py::array& labels, py:
   const int64_t rows = logits.shape(0);
   const int64_t classes = logits.shape(1);
   const float* from = input(logits, op, "logits", dims_of(logits));
-  const int64_t* label = input<int64_t>(labels, op, "labels", {rows});
+  const int64_t* given = input<int64_t>(labels, op, "labels", {rows});
   float* loss = output(losses, op, "losses", {rows});
   float* gradient = output(dlogits, op, "dlogits", dims_of(logits));
+  // Checked as copies: the kernel uses them as indices, and the array may change meanwhile.
+  const std::vector<int64_t> label(given, given + rows);
   for (int64_t row = 0; row < rows; ++row) {
     CONVSMITH_CHECK(label[row] >= 0 && label[row] < classes,
                     op << ": labels: got " << label[row] << " in row " << row
                        << ", wanted 0 to classes - 1 = " << classes - 1);
   }
   py::gil_scoped_release released;
-  CONVSMITH_CPU_CALL(softmax_cross_entropy, rows, classes, label_smoothing, scale, from, label,
-                     loss, gradient);
+  CONVSMITH_CPU_CALL(softmax_cross_entropy, rows, classes, label_smoothing, scale, from,
+                     label.data(), loss, gradient);
 }
 
 }  // namespace

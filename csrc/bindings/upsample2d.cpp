@@ -6,13 +6,12 @@
 namespace convsmith::bindings {
 namespace {
 
-Dims x_dims(const Resample2dShape& s) { return {s.batch, s.in_h, s.in_w, s.channels}; }
-Dims y_dims(const Resample2dShape& s) { return {s.batch, s.out_h, s.out_w, s.channels}; }
-
 void upsample_nearest2d_forward(const py::array& x, py::array y, const Resample2dShape& shape) {
   const char* op = "upsample_nearest2d_forward";
   const float* from = input(x, op, "x", x_dims(shape));
   float* to = output(y, op, "y", y_dims(shape));
+  check_disjoint(y, op, "y", x);
+  if (shape.batch == 0) return;
   py::gil_scoped_release released;
   CONVSMITH_CPU_CALL(upsample_nearest2d_forward, shape, from, to);
 }
@@ -22,6 +21,8 @@ void upsample_nearest2d_backward_input(const py::array& dy, py::array dx,
   const char* op = "upsample_nearest2d_backward_input";
   const float* gradient = input(dy, op, "dy", y_dims(shape));
   float* to = output(dx, op, "dx", x_dims(shape));
+  check_disjoint(dx, op, "dx", dy);
+  if (shape.batch == 0) return;
   py::gil_scoped_release released;
   CONVSMITH_CPU_CALL(upsample_nearest2d_backward_input, shape, gradient, to);
 }
@@ -31,6 +32,8 @@ void upsample_bilinear2d_forward(const py::array& x, py::array y, const Resample
   const char* op = "upsample_bilinear2d_forward";
   const float* from = input(x, op, "x", x_dims(shape));
   float* to = output(y, op, "y", y_dims(shape));
+  check_disjoint(y, op, "y", x);
+  if (shape.batch == 0) return;
   py::gil_scoped_release released;
   CONVSMITH_CPU_CALL(upsample_bilinear2d_forward, shape, align_corners, from, to);
 }
@@ -40,6 +43,8 @@ void upsample_bilinear2d_backward_input(const py::array& dy, py::array dx,
   const char* op = "upsample_bilinear2d_backward_input";
   const float* gradient = input(dy, op, "dy", y_dims(shape));
   float* to = output(dx, op, "dx", x_dims(shape));
+  check_disjoint(dx, op, "dx", dy);
+  if (shape.batch == 0) return;
   py::gil_scoped_release released;
   CONVSMITH_CPU_CALL(upsample_bilinear2d_backward_input, shape, align_corners, gradient, to);
 }

@@ -7,7 +7,6 @@
 #include <map>
 #include <mutex>
 #include <new>
-#include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define CONVSMITH_ARENA_CACHES \
@@ -44,17 +43,26 @@ void* system_allocate(size_t bytes) {
   return block;
 }
 
+// A free block holds the link to the next of its class, so that a release never allocates.
+struct FreeBlock {
+  FreeBlock* next;
+};
+
 struct Arena {
   std::mutex mutex;
-  std::map<size_t, std::vector<void*>> free_blocks;
+  std::map<size_t, FreeBlock*> free_blocks;  // by size class
   ArenaStats stats{0, 0, 0};
+  int64_t most_in_use_bytes = 0;
 
   void trim() {
-    for (auto& [bytes, blocks] : free_blocks) {
-      for (void* block : blocks) std::free(block);
-      stats.cached_bytes -= static_cast<int64_t>(bytes * blocks.size());
-      blocks.clear();
+    for (auto& entry : free_blocks) {
+      while (entry.second != nullptr) {
+        FreeBlock* const block = entry.second;
+        entry.second = block->next;
+        std::free(block);
+      }
     }
+    stats.cached_bytes = 0;
   }
 };
 
@@ -81,14 +89,15 @@ void* arena_allocate(size_t bytes) {
   const size_t rounded = size_class(bytes);
   Arena& a = arena();
   std::lock_guard<std::mutex> lock(a.mutex);
-  std::vector<void*>& blocks = a.free_blocks[rounded];
-  blocks.reserve(blocks.size() + 1);  // so that the release of this block cannot fail
-  void* block = nullptr;
-  if (!blocks.empty()) {
-    block = blocks.back();
-    blocks.pop_back();
+  FreeBlock*& head = a.free_blocks[rounded];  // also makes the entry that a release will need
+  void* block = head;
+  if (head != nullptr) {
+    head = head->next;
     a.stats.cached_bytes -= static_cast<int64_t>(rounded);
   } else {
+    // Sizes that keep changing would leave blocks of every class behind: keep no more than was
+    // ever needed at once. Steady work finds its classes and never comes here.
+    if (a.stats.cached_bytes > a.most_in_use_bytes) a.trim();
     block = system_allocate(rounded);
     if (block == nullptr) {
       a.trim();
@@ -98,6 +107,7 @@ void* arena_allocate(size_t bytes) {
     ++a.stats.system_allocations;
   }
   a.stats.in_use_bytes += static_cast<int64_t>(rounded);
+  if (a.stats.in_use_bytes > a.most_in_use_bytes) a.most_in_use_bytes = a.stats.in_use_bytes;
   return block;
 #endif
 }
@@ -110,7 +120,8 @@ void arena_release(void* block, size_t bytes) {
   const size_t rounded = size_class(bytes);
   Arena& a = arena();
   std::lock_guard<std::mutex> lock(a.mutex);
-  a.free_blocks[rounded].push_back(block);
+  FreeBlock*& head = a.free_blocks.find(rounded)->second;
+  head = new (block) FreeBlock{head};
   a.stats.cached_bytes += static_cast<int64_t>(rounded);
   a.stats.in_use_bytes -= static_cast<int64_t>(rounded);
 #endif

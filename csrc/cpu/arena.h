@@ -3,7 +3,8 @@
 // Fresh pages cost several times more to write than pages that were used before, and a training
 // step asks for the same sizes again and again. So freed blocks go to a free list by size class
 // and are handed out again; blocks of 2 MB and more are aligned to huge pages. Memory goes back
-// to the system only through arena_trim, or when the system refuses more.
+// to the system through arena_trim, when the system refuses more, and when more lies idle than was
+// ever in use at once.
 #pragma once
 
 #include <cstddef>

@@ -72,7 +72,7 @@ thread_local bool inside_task = false;
 
 class Pool {
  public:
-  Pool() : threads_(default_threads()) {}
+  explicit Pool(int threads) : threads_(threads) {}
 
   int threads() const { return threads_.load(std::memory_order_relaxed); }
 
@@ -118,7 +118,7 @@ class Pool {
       const int worker = ++started_;
       try {
         std::thread([this, worker] { serve(worker); }).detach();
-      } catch (const std::system_error&) {
+      } catch (...) {
         threads_.store(started_--);  // the machine gives no more threads: go on with what there is
       }
     }
@@ -193,15 +193,13 @@ Pool* the_pool = nullptr;
 void prepare_fork() { the_pool->lock_for_fork(); }
 void parent_after_fork() { the_pool->unlock_after_fork(); }
 void child_after_fork() {
-  const int threads = the_pool->threads();
-  the_pool = new Pool();
-  the_pool->set_threads(threads);
+  the_pool = new Pool(the_pool->threads());
   inside_task = false;
 }
 
 Pool& pool() {
   static const bool made = [] {
-    the_pool = new Pool();
+    the_pool = new Pool(default_threads());
     pthread_atfork(prepare_fork, parent_after_fork, child_after_fork);
     return true;
   }();

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from convsmith import _cpu
-from convsmith.ops.shapes import Conv2dShape, GemmShape
+from convsmith.ops.shapes import Conv2dShape, GemmShape, Pool2dShape
 
 SHAPE = Conv2dShape.infer((2, 5, 6, 4), (8, 3, 3, 4), padding=1)
 REST = ("identity", 0.01, "auto")
@@ -129,3 +129,35 @@ def test_gemm_refuses() -> None:
         _cpu.gemm(np.ones((3, 5)), b, None, None, c, shape, *rest)
     with pytest.raises(ValueError, match="GemmShape: gemm_k"):
         _cpu.gemm(a, b, None, None, c, replace(shape, gemm_k=-1), *rest)
+
+
+def test_an_output_of_its_own_is_wanted() -> None:
+    shape = GemmShape(4, 4, 300, False, False)
+    a, b, c = floats(4, 300), floats(300, 4), floats(4, 4)
+    with pytest.raises(ValueError, match="gemm: c: got an array that shares memory"):
+        _cpu.gemm(a, b, None, c, c, shape, "identity", 0.01, 1.0, 0.0)
+    same = Conv2dShape.infer((1, 5, 5, 4), (4, 1, 1, 4))
+    x, weight = floats(1, 5, 5, 4), floats(4, 1, 1, 4)
+    with pytest.raises(ValueError, match="conv2d_forward: y: got an array that shares memory"):
+        _cpu.conv2d_forward(x, weight, None, None, x, same, *REST)
+
+
+def test_labels_that_change_or_overlap_do_no_harm() -> None:
+    rows = 4096
+    shared = np.zeros(2 * rows, np.float32)
+    labels, losses = shared.view(np.int64), shared[rows:]
+    logits = np.ones((rows, 3), np.float32)
+    _cpu.softmax_cross_entropy(
+        logits, labels, losses, np.empty_like(logits), label_smoothing=0.0, scale=1.0
+    )
+    assert np.allclose(losses, np.log(3))
+
+
+def test_an_empty_batch_excuses_no_overflow() -> None:
+    x = np.empty((0, 1, 2**22, 2**21), np.float32)
+    shape = Pool2dShape.infer(x.shape, kernel=1, stride=(2**21, 1))
+    _cpu.max_pool2d_forward(x, x.copy(), np.empty(x.shape, np.uint8), shape)
+    wide = Pool2dShape.infer((0, 2**28, 1, 1), kernel=1)
+    dy = np.empty(wide.y_shape, np.float32)
+    _cpu.max_pool2d_backward_input(dy, np.empty(dy.shape, np.uint8), dy.copy(), wide)
+    _cpu.conv2d_backward_bias(np.empty((2**32, 0), np.float32), np.empty(0, np.float32))

@@ -77,6 +77,13 @@ def test_fork_while_another_thread_computes() -> None:
         thread.join()
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_fork_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = work()
+    monkeypatch.setenv("CONVSMITH_NUM_THREADS", "zero")
+    assert in_forked_child(lambda: np.array_equal(work(), expected))
+
+
 def test_two_threads_at_once() -> None:
     expected = work()
     results: list[bool] = []
@@ -135,9 +142,30 @@ def test_trim_gives_memory_back() -> None:
     assert _cpu.arena_stats()["cached_bytes"] == 0
 
 
+def test_changing_sizes_leave_no_more_than_was_used_at_once() -> None:
+    _cpu.arena_trim()
+    most = 0
+    for size in range(1, 40):
+        block = _cpu.empty((size << 18,), np.float32)
+        most = max(most, _cpu.arena_stats()["in_use_bytes"])
+        del block
+    assert _cpu.arena_stats()["cached_bytes"] <= 2 * most
+
+
+def test_a_kernel_as_large_as_its_stride_needs_little_memory() -> None:
+    shape = ops.shapes.Conv2dShape.infer((1, 128, 128, 3), (8, 64, 64, 3), stride=64)
+    dy, weight = np.ones(shape.y_shape, np.float32), np.ones(shape.weight_shape, np.float32)
+    _cpu.arena_trim()
+    assert (ops.conv2d_backward_input(dy, weight, shape) == 8).all()
+    assert _cpu.arena_stats()["cached_bytes"] < 64 << 20
+
+
 def test_empty_refuses_what_it_cannot_hold() -> None:
     with pytest.raises(TypeError, match="empty: dtype"):
         _cpu.empty((3,), np.dtype(object))
+    for wild in (np.dtype([("a", "O")]), np.dtypes.StringDType(), np.dtype("(2,3)f4")):
+        with pytest.raises(TypeError, match="empty: dtype"):
+            _cpu.empty((3,), wild)
     with pytest.raises(ValueError, match="negative"):
         _cpu.empty((3, -1), np.float32)
     with pytest.raises(ValueError, match="64 bits"):

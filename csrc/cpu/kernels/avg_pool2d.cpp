@@ -5,8 +5,8 @@
 // avg_pool2d counts as PyTorch: with count_include_pad the elements inside the declared padding
 // too, else only those of the input; what ceil_mode reaches beyond the padding never counts. The
 // adaptive windows are [floor(i in / out), ceil((i + 1) in / out)). The divisor is a product of a
-// row part and a column part, so all four kernels are separable maps (cpu/separable.h): forward a
-// sum, then one division; backward a sum of dy times the reciprocals.
+// row part and a column part, so all four kernels are separable maps (cpu/kernels/separable.h):
+// forward a sum, then one division; backward a sum of dy times the reciprocals.
 #include "cpu/arena.h"
 #include "cpu/kernels/separable.h"
 #include "cpu/kernels_of_isa.h"

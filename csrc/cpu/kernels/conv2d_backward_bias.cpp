@@ -10,6 +10,7 @@
 namespace convsmith::cpu::CONVSMITH_ISA {
 
 void conv2d_backward_bias(int64_t rows, int64_t channels, const float* dy, float* dbias) {
+  if (channels == 0) return;
   constexpr int64_t kMinRows = 64, kMaxBlocks = 64;
   int64_t blocks = rows / kMinRows;
   blocks = blocks < 1 ? 1 : (blocks > kMaxBlocks ? kMaxBlocks : blocks);

@@ -58,9 +58,9 @@ void conv2d_backward_input(const Conv2dShape& s, const float* dy, const float* w
   const int64_t phases_w = s.stride_w < s.in_w ? s.stride_w : s.in_w;
   const int64_t most = phases_h * phases_w * s.groups;
 
-  Workspace tap_memory(
-      static_cast<size_t>(3 * phases_h * phases_w * taps + 2 * (s.kernel_h + s.kernel_w)) *
-      sizeof(int64_t));
+  // Every tap belongs to one phase.
+  Workspace tap_memory(static_cast<size_t>(3 * taps + 2 * (s.kernel_h + s.kernel_w)) *
+                       sizeof(int64_t));
   int64_t* axis_taps = static_cast<int64_t*>(tap_memory.data);
   int64_t *index_h = axis_taps, *offset_h = index_h + s.kernel_h;
   int64_t *index_w = offset_h + s.kernel_h, *offset_w = index_w + s.kernel_w;

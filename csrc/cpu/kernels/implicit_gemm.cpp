@@ -9,7 +9,10 @@ namespace convsmith::cpu::CONVSMITH_ISA {
 namespace {
 
 constexpr int64_t kMaxBlockRows = 192;
-constexpr int64_t kMaxBlockPanels = 512 / kPanelColumns;
+constexpr int64_t kMaxBlockColumns = 512;  // keeps a block of C in L2 beside its rows of A
+// Rows that are copied are copied for every block of columns: rather let C come from L3.
+constexpr int64_t kMaxBlockColumnsOfCopies = 2048;
+constexpr int64_t kFloatsPerLine = 16;  // of a cache line
 // Row blocks are multiples of every tile height.
 constexpr int64_t kRowGrain = 24;
 
@@ -23,7 +26,8 @@ Partition partition(const ImplicitGemm& p) {
   const int64_t row_blocks = divide_up(p.gemm_m, kMaxBlockRows);
   cut.rows_per_block = round_up(divide_up(p.gemm_m, row_blocks), kRowGrain);
   cut.row_blocks = divide_up(p.gemm_m, cut.rows_per_block);
-  int64_t panel_blocks = divide_up(panels, kMaxBlockPanels);
+  int64_t panel_blocks =
+      divide_up(p.gemm_n, p.copy_rows || p.gathers ? kMaxBlockColumnsOfCopies : kMaxBlockColumns);
   // Few rows: cut the columns finer, so that every core finds work.
   while (cut.row_blocks * panel_blocks < 12 && panel_blocks < panels) ++panel_blocks;
   cut.panels_per_block = divide_up(panels, panel_blocks);
@@ -153,7 +157,18 @@ void multiply_block(const BlockProduct& block) {
               block.beta,
               block.epilogue,
               block.c_origin};
+    // While this panel works from L1, the next one comes into L2, a slice with every tile.
+    const int64_t block_depth = block.taps * block.depth;
+    const int64_t panel_lines = block_depth * kPanelColumns / kFloatsPerLine;
+    const int64_t slice = divide_up(panel_lines * kernel.rows, block.count);
+    const float* next =
+        block.packed_b + (column + kPanelColumns) * block.gemm_k + block.k_begin * kPanelColumns;
+    int64_t lines_left = column + 2 * kPanelColumns <= block.columns ? panel_lines : 0;
     for (int64_t i = 0; i < block.count; i += kernel.rows) {
+      for (int64_t line = 0; line < slice && lines_left > 0; ++line, --lines_left) {
+        __builtin_prefetch(next, 0, 2);
+        next += kFloatsPerLine;
+      }
       tile.rows = block.rows + i;
       tile.outputs = block.outputs + i;
       tile.count = minimum(kernel.rows, block.count - i);

@@ -26,14 +26,10 @@ namespace convsmith::cpu::CONVSMITH_ISA {
 // there are general registers.
 #if defined(__AVX512F__)
 constexpr int kPanelVectors = 4;
-constexpr int64_t kDepthBlock = 256;
-#elif defined(__AVX2__)
-constexpr int kPanelVectors = 2;
-constexpr int64_t kDepthBlock = 256;
 #else
 constexpr int kPanelVectors = 2;
-constexpr int64_t kDepthBlock = 256;
 #endif
+constexpr int64_t kDepthBlock = 256;  // of the sum, between one visit of C and the next
 constexpr int64_t kPanelColumns = kPanelVectors * kLanes;
 
 // A part of the sum: taps [tap, tap + taps), elements [offset, offset + depth) of each.

@@ -50,13 +50,9 @@ CONVSMITH_INLINE void pool_pixel(int64_t channels, const float* p, int64_t row_s
 #pragma GCC unroll 9
       for (int tap = 1; tap < kSize * kSize; ++tap) {
         const Vec seen = lanes.load(p + (tap / kSize) * row_step + (tap % kSize) * column_step + c);
-        if constexpr (kArgmax) {
-          const IntVec better = wins(seen, best);
-          winner = better ? IntVec{} + tap : winner;
-          best = better ? seen : best;
-        } else {
-          best = maximum(best, seen);
-        }
+        const IntVec better = wins(seen, best);
+        if constexpr (kArgmax) winner = better ? IntVec{} + tap : winner;
+        best = better ? seen : best;
       }
       lanes.store(y + c, best);
       if constexpr (kArgmax) lanes.store_index(argmax + c, winner);
@@ -67,13 +63,11 @@ CONVSMITH_INLINE void pool_pixel(int64_t channels, const float* p, int64_t row_s
         for (int64_t kw = columns.first; kw < columns.end; ++kw) {
           const Vec seen =
               lanes.load(p + (kh - rows.first) * row_step + (kw - columns.first) * column_step + c);
+          const IntVec better = wins(seen, best);
           if constexpr (kArgmax) {
-            const IntVec better = wins(seen, best);
             winner = better ? IntVec{} + static_cast<int32_t>(kh * kernel_w + kw) : winner;
-            best = better ? seen : best;
-          } else {
-            best = maximum(best, seen);
           }
+          best = better ? seen : best;
         }
       }
       lanes.store(y + c, best);
@@ -119,7 +113,7 @@ void pool_row(const Pool2dShape& s, int64_t row, const float* x, float* y, Index
 template <class Index, bool kArgmax, int kSize>
 void forward_sized(const Pool2dShape& s, const float* x, float* y, Index* argmax) {
   // Floats that an output row reads, roughly.
-  const int64_t row_floats = s.in_w * s.channels * s.stride_h;
+  const int64_t row_floats = s.in_w * s.channels * (s.stride_h < s.in_h ? s.stride_h : s.in_h);
   const int64_t band = row_floats < kTaskFloats ? kTaskFloats / row_floats : 1;
   parallel_ranges(s.batch * s.out_h, band, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {

@@ -1,12 +1,13 @@
-// Upsampling (or downsampling) to a given size, NHWC, as torch.nn.functional.interpolate:
+// Upsampling (or downsampling) to a given size, NHWC, as torch.nn.functional.interpolate (whose
+// nearest takes floor of a float32 scale, and so is a pixel off for some sizes):
 //
 //   nearest   y[n, i, j, c] = x[n, floor(i in_h / out_h), floor(j in_w / out_w), c]
 //   bilinear  y = the four neighbours of the source position, (i + 0.5) in / out - 0.5 clipped at
 //             0, or i (in - 1) / (out - 1) with align_corners, weighted by nearness
 //
-// Nearest forward is a copy; everything else is a separable map (cpu/separable.h), the backward as
-// a gather over the outputs that used a pixel. Positions are computed in double: a float loses the
-// fraction's digits on large images.
+// Nearest forward is a copy; everything else is a separable map (cpu/kernels/separable.h), the
+// backward as a gather over the outputs that used a pixel. Positions are computed in double: a
+// float loses the fraction's digits on large images.
 #include "cpu/arena.h"
 #include "cpu/kernels/separable.h"
 #include "cpu/kernels_of_isa.h"
