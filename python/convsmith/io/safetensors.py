@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import reprlib
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 from convsmith.io.stored import StoredArray, WeightFileError, bytes_of
 
 _MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+# Products of unbounded shapes take quadratic time. No NumPy array goes beyond these.
+_MAX_DIMENSIONS = 64
+_MAX_INT = 2**63 - 1
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
@@ -119,13 +123,24 @@ def _stored(file: IO[bytes], dtype_name: str, shape: tuple[int, ...], start: int
 def _entry(key: str, entry: Any) -> tuple[str, tuple[int, ...], tuple[int, int]]:
     """(dtype name, shape, (start, end)) of a header entry, each checked by itself."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise WeightFileError(f"{key}: got {entry!r}, wanted dtype, shape and data_offsets")
+        raise WeightFileError(
+            f"{key}: got {reprlib.repr(entry)}, wanted dtype, shape and data_offsets"
+        )
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise WeightFileError(f"{key}: dtype: got {dtype!r}, wanted one of {', '.join(_DTYPES)}")
+        raise WeightFileError(
+            f"{key}: dtype: got {reprlib.repr(dtype)}, wanted one of {', '.join(_DTYPES)}"
+        )
     for name, numbers in (("shape", shape), ("data_offsets", offsets)):
-        if not isinstance(numbers, list) or not all(type(n) is int and n >= 0 for n in numbers):
-            raise WeightFileError(f"{key}: {name}: got {numbers!r}, wanted a list of ints from 0")
+        if not isinstance(numbers, list) or len(numbers) > _MAX_DIMENSIONS:
+            raise WeightFileError(
+                f"{key}: {name}: got {reprlib.repr(numbers)}, wanted a list of at most "
+                f"{_MAX_DIMENSIONS} ints"
+            )
+        if not all(type(n) is int and 0 <= n <= _MAX_INT for n in numbers):
+            raise WeightFileError(
+                f"{key}: {name}: got {reprlib.repr(numbers)}, wanted ints from 0 to 2^63 - 1"
+            )
     if len(offsets) != 2 or offsets[0] > offsets[1]:
         raise WeightFileError(f"{key}: data_offsets: got {offsets}, wanted [start, end]")
     return dtype, tuple(shape), (offsets[0], offsets[1])
