@@ -125,6 +125,82 @@ def test_bad_state_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("exp_avg.1", np.array(["a", "b", "c"])),
+        ("exp_avg.1", np.array([1j, 0, 0])),
+        ("exp_avg.1", np.array([None, 1, 2])),
+        ("exp_avg.1", np.ones(3, bool)),
+        ("step.0", 1.5),
+        ("step.0", -1),
+        ("step.0", float("nan")),
+        ("step.0", "1"),
+        ("step.0", None),
+        ("step.0", [1, 1]),
+        ("lr", "0.1"),
+        ("lr", None),
+        ("lr", [0.1, 0.2]),
+        ("eps", 1j),
+    ],
+)
+def test_bad_values_change_nothing(key: str, value: Any) -> None:
+    ours = parameters()
+    optimizer = Adam(ours)
+    give_gradients(ours, 0)
+    optimizer.step()
+    good = optimizer.state_dict()
+    with pytest.raises(ValueError, match=rf"(?s)load_state_dict: .*{key}: got") as caught:
+        optimizer.load_state_dict({**good, "beta1": 0.5, key: value})
+    assert "wanted" in str(caught.value)
+    after = optimizer.state_dict()
+    assert all(np.array_equal(good[key], after[key]) for key in good)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.0, 0.9), (0.9, 0.0)])
+def test_momentum_comes_with_the_state(before: float, after: float) -> None:
+    ours, others = parameters(), parameters()
+    saved, resumed = SGD(ours, lr=0.1, momentum=after), SGD(others, lr=0.1, momentum=before)
+    for step in range(2):
+        give_gradients(ours, step)
+        give_gradients(others, step + 7)
+        saved.step()
+        resumed.step()
+    for mine, other in zip(ours, others, strict=True):
+        other.data[...] = mine.data
+    resumed.load_state_dict(saved.state_dict())
+    assert resumed.momentum == after
+    assert resumed.state_dict().keys() == saved.state_dict().keys()
+    give_gradients(ours, 2)
+    give_gradients(others, 2)
+    saved.step()
+    resumed.step()
+    for mine, other in zip(ours, others, strict=True):
+        np.testing.assert_array_equal(mine.data, other.data)
+
+
+def test_a_refused_update_is_not_counted() -> None:
+    ours = parameters()
+    optimizer = Adam(ours)
+    ours[0].grad = np.ones(3, np.float32)
+    with pytest.raises(ValueError, match="grad"):
+        optimizer.step()
+    assert optimizer.steps == [0, 0, 0]
+
+
+def test_momentum_may_be_set_later() -> None:
+    ours = parameters()
+    optimizer = SGD(ours, lr=0.1)
+    give_gradients(ours, 0)
+    optimizer.step()
+    optimizer.momentum = 0.9
+    SGD(parameters(), lr=0.1).load_state_dict(optimizer.state_dict())
+    optimizer.step()
+    assert np.array_equal(optimizer.slots[0]["velocity"], ours[0].grad)
+    optimizer.momentum = 0.0
+    SGD(parameters(), lr=0.1).load_state_dict(optimizer.state_dict())
+
+
+@pytest.mark.parametrize(
     ("make", "match"),
     [
         (lambda p: SGD(p, lr=-0.1), "lr: got -0.1"),

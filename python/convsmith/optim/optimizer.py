@@ -53,12 +53,13 @@ class Optimizer:
         for index, parameter in enumerate(self.parameters):
             if parameter.grad is None:
                 continue
-            self.steps[index] += 1
             slots = self.slots[index]
-            if not slots:
-                for name in self.slot_names():
+            for name in self.slot_names():
+                # Not only at the first step: SGD's momentum may be set between two of them.
+                if name not in slots:
                     slots[name] = np.zeros_like(parameter.data)
-            self._update(parameter, slots, self.steps[index])
+            self._update(parameter, slots, self.steps[index] + 1)
+            self.steps[index] += 1  # last, so that a refused update does not count
 
     def _update(self, parameter: Parameter, slots: dict[str, Array], step: int) -> None:
         raise NotImplementedError
@@ -78,52 +79,87 @@ class Optimizer:
         state: dict[str, Any] = {name: getattr(self, name) for name in self.setting_names}
         for index, (step, slots) in enumerate(zip(self.steps, self.slots, strict=True)):
             state[f"step.{index}"] = step
-            for name, array in slots.items():
-                state[f"{name}.{index}"] = array.copy()
+            for name in self.slot_names() if step > 0 else ():
+                # Not there yet if SGD's momentum was set since the last step.
+                array = slots.get(name)
+                data = self.parameters[index].data
+                state[f"{name}.{index}"] = np.zeros_like(data) if array is None else array.copy()
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what ``state_dict`` gave.
 
-        Raises ValueError naming every missing, unexpected or wrong-shaped entry and every bad
-        setting; the optimizer is then unchanged.
+        The state's settings decide which slots it must have. Raises ValueError naming a bad
+        setting, or every missing, unexpected, wrong-shaped or non-numeric entry; the optimizer is
+        then unchanged.
         """
-        name = type(self).__name__
-        steps = [int(state.get(f"step.{i}", 0)) for i in range(len(self.parameters))]
-        wanted = {*self.setting_names, *(f"step.{i}" for i in range(len(self.parameters)))}
-        shapes = {
-            f"{slot}.{i}": parameter.shape
-            for i, parameter in enumerate(self.parameters)
-            for slot in self.slot_names()
-            if steps[i] > 0
-        }
-        wanted.update(shapes)
-        problems = [f"missing: {key}" for key in sorted(wanted.difference(state))]
-        problems += [f"unexpected: {key}" for key in state if key not in wanted]
-        for key, shape in shapes.items():
-            if key in state and np.shape(state[key]) != shape:
-                problems.append(f"{key}: got shape {np.shape(state[key])}, wanted {shape}")
-        if problems:
-            raise ValueError(
-                f"{name}.load_state_dict: the state does not fit; nothing was loaded:\n  "
-                + "\n  ".join(problems)
-            )
+        count = len(self.parameters)
         before = {key: getattr(self, key) for key in self.setting_names}
+        problems = [
+            f"missing: {key}"
+            for key in [*before, *(f"step.{i}" for i in range(count))]
+            if key not in state
+        ]
         try:
+            # First the settings: which slots there must be depends on them (SGD's momentum).
             for key, old in before.items():
-                setattr(self, key, type(old)(state[key]))
+                if key in state:
+                    setattr(self, key, self._setting(key, state[key], type(old)))
             self._check_settings()
-        except (TypeError, ValueError):
+            steps = [self._steps(i, state, problems) for i in range(count)]
+            slots = self._slots(steps, state, problems)
+            if problems:
+                raise ValueError(
+                    f"{type(self).__name__}.load_state_dict: the state does not fit; nothing was "
+                    "loaded:\n  " + "\n  ".join(problems)
+                )
+        except BaseException:
             for key, old in before.items():
                 setattr(self, key, old)
             raise
-        self.steps = steps
+        self.steps, self.slots = steps, slots
+
+    def _setting(self, key: str, value: Any, kind: type) -> Any:
+        # A state that comes back from a file holds arrays for numbers.
+        array = np.asarray(value)
+        if array.shape != () or array.dtype.kind not in "fiub":
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict: {key}: got {value!r}, wanted a number"
+            )
+        return kind(array[()])
+
+    @staticmethod
+    def _steps(index: int, state: Mapping[str, Any], problems: list[str]) -> int:
+        key = f"step.{index}"
+        array = np.asarray(state.get(key, 0))
+        if array.shape == () and array.dtype.kind in "fiu" and array >= 0 and array % 1 == 0:
+            return int(array)
+        problems.append(f"{key}: got {state[key]!r}, wanted a whole number of 0 or more")
+        return 0
+
+    def _slots(
+        self, steps: list[int], state: Mapping[str, Any], problems: list[str]
+    ) -> list[dict[str, Array]]:
+        """Copies of the slots in ``state``; what is wrong with it goes into ``problems``."""
+        slots: list[dict[str, Array]] = [{} for _ in steps]
+        known = {*self.setting_names, *(f"step.{i}" for i in range(len(steps)))}
         for i, parameter in enumerate(self.parameters):
-            self.slots[i] = {}
             for slot in self.slot_names() if steps[i] > 0 else ():
-                array = np.empty_like(parameter.data)
-                array[...] = like(state[f"{slot}.{i}"], parameter.data)
-                self.slots[i][slot] = array
+                key = f"{slot}.{i}"
+                known.add(key)
+                if key not in state:
+                    problems.append(f"missing: {key}")
+                    continue
+                given = state[key] if hasattr(state[key], "dtype") else np.asarray(state[key])
+                if given.shape != parameter.shape:
+                    problems.append(f"{key}: got shape {given.shape}, wanted {parameter.shape}")
+                elif getattr(given.dtype, "kind", "f") not in "fiu":
+                    problems.append(f"{key}: got dtype {given.dtype}, wanted {parameter.dtype}")
+                else:
+                    slots[i][slot] = np.empty_like(parameter.data)
+                    slots[i][slot][...] = like(given, parameter.data)
+        problems += [f"unexpected: {key}" for key in state if key not in known]
+        return slots
 
     def _check_settings(self) -> None:
         """Raises ValueError for settings out of range."""
