@@ -10,6 +10,7 @@
 // Golub and LeVeque (1979). So x is read from memory once, and nothing cancels when |mean| >> std.
 // Sums are doubles: the conversions hide behind the memory. The mean is used to more digits than
 // the float that is returned: x - mean would otherwise be wrong by half an ulp of the mean.
+// Backward has only that float: with |mean| / std beyond about 1e5 its gradients feel the rounding.
 //
 // Few channels, or a number that does not fill the vectors, would leave lanes idle. The same memory
 // is then read as wider rows: several rows side by side, column j belonging to channel j %
@@ -230,30 +231,28 @@ void normalise(const Layout& layout, const float* x, const float* centre, const 
   });
 }
 
-// dbeta = sum of dy, dgamma = sum of dy xhat. With `offset`, mean is taken for the rounded mean of
-// x: offset becomes what the rounding lost, and xhat is about the mean itself.
+// dbeta = sum of dy, dgamma = sum of dy xhat
 void parameter_gradients(const Layout& layout, float eps, const float* dy, const float* x,
-                         const float* mean, const float* var, float* dgamma, float* dbeta,
-                         double* offset) {
+                         const float* mean, const float* var, float* dgamma, float* dbeta) {
   const int64_t channels = layout.channels;
   const int64_t padded = layout.padded_columns;
   const int workers = num_threads();
-  // Per chunk: the sums of dy, then those of dy (x - mean), then those of x - mean.
-  const Workspace partial_memory(static_cast<size_t>(3 * (layout.chunks + 1) * channels) *
+  // Per chunk: the sums of dy, then those of dy (x - mean).
+  const Workspace partial_memory(static_cast<size_t>(2 * (layout.chunks + 1) * channels) *
                                  sizeof(double));
-  const Workspace sums_memory(static_cast<size_t>(workers * 3 * padded) * sizeof(double));
+  const Workspace sums_memory(static_cast<size_t>(workers * 2 * padded) * sizeof(double));
   const Workspace centre_memory(static_cast<size_t>(padded) * sizeof(float));
   double* const total = static_cast<double*>(partial_memory.data);
-  double* const partial = total + 3 * channels;
+  double* const partial = total + 2 * channels;
   float* const centre = centre_memory.floats;
   for (int64_t c = 0; c < channels; ++c) centre[c] = mean[c];
   repeat(layout, centre);
 
   parallel_for(layout.chunks, workers, [&](int64_t chunk, int worker) {
-    double* const sums = static_cast<double*>(sums_memory.data) + worker * 3 * padded;
+    double* const sums = static_cast<double*>(sums_memory.data) + worker * 2 * padded;
     const int64_t begin = chunk * layout.chunk_floats;
     const int64_t stop = begin + layout.chunk_floats;
-    sum_columns<3>(layout, begin, stop < layout.floats ? stop : layout.floats, sums,
+    sum_columns<2>(layout, begin, stop < layout.floats ? stop : layout.floats, sums,
                    [=](int64_t at, int64_t c, auto lanes, Wide* s) {
                      const Wide g = widen(lanes.load(dy + at));
                      const Wide d = widen(lanes.keep(lanes.load(x + at) - lanes.load(centre + c)));
@@ -261,27 +260,19 @@ void parameter_gradients(const Layout& layout, float eps, const float* dy, const
                      s[0].high += g.high;
                      s[1].low += g.low * d.low;
                      s[1].high += g.high * d.high;
-                     s[2].low += d.low;
-                     s[2].high += d.high;
                    });
-    for (int64_t i = 0; i < 3; ++i) {
-      fold(layout, sums + i * padded, partial + (3 * chunk + i) * channels);
-    }
+    fold(layout, sums, partial + 2 * chunk * channels);
+    fold(layout, sums + padded, partial + (2 * chunk + 1) * channels);
   });
 
-  for (int64_t i = 0; i < 3 * channels; ++i) total[i] = 0.0;
+  for (int64_t i = 0; i < 2 * channels; ++i) total[i] = 0.0;
   for (int64_t chunk = 0; chunk < layout.chunks; ++chunk) {
-    for (int64_t i = 0; i < 3 * channels; ++i) total[i] += partial[3 * chunk * channels + i];
+    for (int64_t i = 0; i < 2 * channels; ++i) total[i] += partial[2 * chunk * channels + i];
   }
-  const int64_t rows = layout.floats / channels;
   for (int64_t c = 0; c < channels; ++c) {
-    double products = total[channels + c];
-    if (offset != nullptr) {
-      offset[c] = rows > 0 ? total[2 * channels + c] / static_cast<double>(rows) : 0.0;
-      products -= offset[c] * total[c];
-    }
     dbeta[c] = static_cast<float>(total[c]);
-    dgamma[c] = static_cast<float>(products * inverse_deviation(static_cast<double>(var[c]), eps));
+    dgamma[c] = static_cast<float>(total[channels + c] *
+                                   inverse_deviation(static_cast<double>(var[c]), eps));
   }
 }
 
@@ -320,9 +311,7 @@ void batch_norm_backward(int64_t rows, int64_t channels, float eps, const float*
                          const float* gamma, const float* mean, const float* var, float* dx,
                          float* dgamma, float* dbeta) {
   const Layout layout = layout_of(rows, channels);
-  const Workspace offset_memory(static_cast<size_t>(channels) * sizeof(double));
-  double* const offset = static_cast<double*>(offset_memory.data);
-  parameter_gradients(layout, eps, dy, x, mean, var, dgamma, dbeta, offset);
+  parameter_gradients(layout, eps, dy, x, mean, var, dgamma, dbeta);
   const int64_t padded = layout.padded_columns;
   const Workspace columns_memory(static_cast<size_t>(4 * padded) * sizeof(float));
   float* const centre = columns_memory.floats;
@@ -335,10 +324,8 @@ void batch_norm_backward(int64_t rows, int64_t channels, float eps, const float*
     const double over_rows = rows > 0 ? 1.0 / static_cast<double>(rows) : 0.0;
     centre[c] = mean[c];
     scale[c] = static_cast<float>(factor);
-    const double per_unit = static_cast<double>(dgamma[c]) * over_rows * inverse;
-    slope[c] = static_cast<float>(per_unit);
-    constant[c] =
-        static_cast<float>(static_cast<double>(dbeta[c]) * over_rows - offset[c] * per_unit);
+    slope[c] = static_cast<float>(static_cast<double>(dgamma[c]) * over_rows * inverse);
+    constant[c] = static_cast<float>(static_cast<double>(dbeta[c]) * over_rows);
   }
   repeat(layout, centre);
   repeat(layout, scale);
@@ -376,7 +363,7 @@ void batch_norm_inference_backward(int64_t rows, int64_t channels, float eps, co
                                    const float* x, const float* gamma, const float* mean,
                                    const float* var, float* dx, float* dgamma, float* dbeta) {
   const Layout layout = layout_of(rows, channels);
-  parameter_gradients(layout, eps, dy, x, mean, var, dgamma, dbeta, nullptr);
+  parameter_gradients(layout, eps, dy, x, mean, var, dgamma, dbeta);
   const Workspace columns_memory(static_cast<size_t>(layout.padded_columns) * sizeof(float));
   float* const scale = columns_memory.floats;
   for (int64_t c = 0; c < channels; ++c) {
