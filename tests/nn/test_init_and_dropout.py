@@ -77,12 +77,32 @@ def test_default_of_layers_is_uniform_in_one_over_root_fan_in() -> None:
         assert 0.5 * bound < abs(layer.bias.data).max() <= bound
 
 
+@pytest.mark.parametrize(
+    ("mean", "std", "low", "high"),
+    [
+        (0.0, 1.0, 1e-9, 2e-9),
+        (0.0, 1.0, 4.0, 5.0),
+        (0.0, 1.0, -0.001, 0.001),
+        (0.0, float("nan"), -1.0, 1.0),
+        (float("nan"), 1.0, -1.0, 1.0),
+        (0.0, 0.0, -1.0, 1.0),
+        (0.0, 1.0, 1.0, -1.0),
+    ],
+)
+def test_trunc_normal_refuses_what_would_not_end(
+    mean: float, std: float, low: float, high: float
+) -> None:
+    with pytest.raises(ValueError, match="1% of the distribution"):
+        init.trunc_normal(empty(10_000), mean, std, low, high)
+    assert init.trunc_normal(empty(10_000), 0.0, 1.0, 2.0, math.inf).data.min() >= 2
+
+
 def test_bad_arguments() -> None:
     with pytest.raises(ValueError, match="nonlinearity: got 'gelu'"):
         init.kaiming_normal(empty(2, 2), nonlinearity="gelu")
     with pytest.raises(ValueError, match="mode: got 'fan'"):
         init.kaiming_normal(empty(2, 2), mode="fan")
-    with pytest.raises(ValueError, match="within 4 std"):
+    with pytest.raises(ValueError, match="1% of the distribution"):
         init.trunc_normal(empty(2), 100.0, 1.0, -2.0, 2.0)
 
 

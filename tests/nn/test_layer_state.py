@@ -26,6 +26,9 @@ def model() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
 
 
+BCE = nn.binary_cross_entropy_with_logits
+
+
 def x(*shape: int) -> Any:
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
@@ -164,6 +167,10 @@ def test_repr_reads_like_the_call() -> None:
         "Conv2d(3, 8, 3, padding='same', bias=False)"
     )
     assert repr(nn.ReLU()) == "ReLU()"
+    assert repr(nn.Activation("tanh")) == "Activation('tanh')"
+    assert repr(nn.Activation("leaky_relu", 0.3)) == (
+        "Activation('leaky_relu', negative_slope=0.3)"
+    )
     assert "(0): Conv2d(1, 2, 3)" in repr(model())
 
 
@@ -179,8 +186,63 @@ def test_an_error_names_the_path_and_what_was_wanted() -> None:
 
 
 def test_an_error_of_an_op_names_the_layer() -> None:
-    with pytest.raises(TypeError, match=r"^1: Linear\(4, 3\): gemm: b: got dtype float32"):
-        nn.Sequential(nn.Identity(), nn.Linear(4, 3))(x(2, 4).astype(np.float64))
+    with pytest.raises(TypeError, match=r"^1: ReLU\(\): activation_forward: x: got dtype int64"):
+        nn.Sequential(nn.Identity(), nn.ReLU())(np.ones((2, 4), np.int64))
+
+
+def test_load_takes_tensors() -> None:
+    torch = pytest.importorskip("torch")
+    theirs, ours = torch.nn.Linear(4, 3), nn.Linear(4, 3)
+    ours.load_state_dict(theirs.state_dict())
+    np.testing.assert_array_equal(ours.weight.data, theirs.weight.detach().numpy())
+    before = ours.state_dict()
+    for bad in (theirs.weight, theirs.weight.detach().to(torch.bfloat16)):
+        with pytest.raises(TypeError, match=r"weight: got a .* that NumPy cannot read"):
+            ours.load_state_dict({"bias": torch.ones(3), "weight": bad})
+    assert all(np.array_equal(before[key], value) for key, value in ours.state_dict().items())
+
+
+def test_load_refuses_before_it_changes_anything() -> None:
+    ours = model()
+    before = ours.state_dict()
+    state = {key: value + 1 for key, value in before.items()}
+    with pytest.raises(ValueError, match=r"1\.num_batches_tracked: got values that are no whole"):
+        ours.load_state_dict({**state, "1.num_batches_tracked": np.array(1.5)})
+    with pytest.raises(ValueError, match="no whole numbers"):
+        ours.load_state_dict({**state, "1.num_batches_tracked": np.array(np.nan)})
+    last = ours.parameters()[-1].data
+    last.flags.writeable = False
+    with pytest.raises(ValueError, match=r"3\.bias: the array in the model is read-only"):
+        ours.load_state_dict(state)
+    assert all(np.array_equal(before[key], value) for key, value in ours.state_dict().items())
+
+
+def test_load_names_the_helper_for_weights_of_pytorch() -> None:
+    conv = nn.Conv2d(2, 4, 3)
+    state = {**conv.state_dict(), "weight": np.ones((4, 2, 3, 3))}
+    with pytest.raises(ValueError, match=r"wanted \(4, 3, 3, 2\); it fits as convsmith\.to_nhwc"):
+        conv.load_state_dict(state)
+
+
+def test_two_arrays_of_one_name() -> None:
+    layer = Block()
+    layer.heads = {"a": nn.Linear(4, 2), "a.weight": nn.Identity()}
+    layer.state_dict()
+    layer.heads = {"a": nn.Sequential(nn.Linear(2, 2)), "a.0": nn.Linear(2, 2)}
+    for act in (layer.state_dict, lambda: layer.load_state_dict({})):
+        with pytest.raises(ValueError, match=r"two arrays are named 'heads\.a\.0\.weight'"):
+            act()
+
+
+def test_layers_on_attributes_of_a_container_are_found() -> None:
+    for made in (
+        nn.Sequential(nn.Linear(4, 4)),
+        nn.Concat(nn.Linear(4, 4)),
+        nn.Graph({"0": (nn.Linear(4, 4), "x")}, inputs="x", outputs="0"),
+    ):
+        made.head = nn.Linear(4, 2)
+        made.again = made.head
+        assert list(made.state_dict()) == ["0.weight", "0.bias", "head.weight", "head.bias"]
 
 
 @pytest.mark.parametrize(
@@ -224,6 +286,20 @@ def test_an_error_of_an_op_names_the_layer() -> None:
         (lambda: nn.cross_entropy(x(2, 3), np.array([0])), "labels: got shape"),
         (lambda: nn.cross_entropy(x(0, 3), np.array([], int)), "no elements"),
         (lambda: nn.mse_loss(x(2, 3), x(3, 2)), "target: got shape"),
+        (lambda: BCE(x(2, 3), np.full((2, 3), 1.5)), "target: got 1.5 to 1.5, wanted values from"),
+        (lambda: BCE(x(2, 3), np.full((2, 3), -1)), "target: got -1"),
+        (lambda: BCE(x(2, 3), np.full((2, 3), np.nan)), "target: got nan"),
+        (lambda: nn.LocalResponseNorm(3, alpha=float("nan")), "alpha: got nan"),
+        (lambda: nn.LocalResponseNorm(3, beta=float("inf")), "beta: got inf"),
+        (lambda: nn.LocalResponseNorm(3, k=float("nan")), "k: got nan"),
+        (
+            lambda: nn.Graph({"a": (nn.Add(), "x")}, inputs="x", outputs="a"),
+            r'node "a": got one input for Add\(\), wanted at least 2',
+        ),
+        (
+            lambda: nn.Graph({"a": (nn.Concatenate(), "x")}, inputs="x", outputs="a"),
+            "got one input for Concatenate",
+        ),
     ],
 )
 def test_bad_arguments(make: Any, match: str) -> None:
@@ -240,6 +316,12 @@ def test_bad_arguments(make: Any, match: str) -> None:
         lambda: nn.cross_entropy(x(2, 3), np.array([0.0, 1.0])),
         lambda: nn.cross_entropy(x(2, 3), [0, 1]),
         lambda: nn.Concatenate()((x(2, 3), x(2, 3).astype(np.float64))),
+        lambda: nn.Concatenate()(x(2, 3)),
+        lambda: nn.Add()(x(2, 3)),
+        lambda: nn.cross_entropy([[1.0, 2.0]], np.array([0])),
+        lambda: nn.mse_loss([1.0], [1.0]),
+        lambda: nn.mse_loss(x(2, 3), [1.0]),
+        lambda: BCE(None, x(2, 3)),
     ],
 )
 def test_wrong_types(make: Any) -> None:

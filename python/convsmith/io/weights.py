@@ -52,9 +52,9 @@ def load_weights(
             wanted = dict(model.state_arrays())
             # Everything is read before anything is changed.
             state = {key: array.read() for key, array in stored.items() if key in wanted}
+            missing = model.load_state_dict(state, strict=False)[0]
         except ValueError as error:
             raise WeightFileError(f"{target}: {error}") from error
-    missing = model.load_state_dict(state, strict=False)[0]
     return missing, [key for key in stored if key not in wanted]
 
 

@@ -42,7 +42,10 @@ class Activation(Layer):
                 f"{type(self).__name__}: negative_slope: got {negative_slope}, wanted more than 0; "
                 "use ReLU for 0"
             )
-        self.describe(*([repr(kind)] if type(self) is Activation else []))
+        if type(self) is Activation:
+            self.describe(repr(kind), negative_slope=(self.negative_slope, 0.01))
+        else:
+            self.describe()
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Cache]:
         y = activation_forward(x, self.kind, negative_slope=self.negative_slope)

@@ -36,6 +36,7 @@ class Sequential(Layer):
 
     def children(self) -> Iterator[tuple[str, Layer]]:
         yield from self.layers.items()
+        yield from self.attribute_layers(but="layers")
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -132,6 +133,7 @@ class Concat(Layer):
 
     def children(self) -> Iterator[tuple[str, Layer]]:
         yield from self.branches.items()
+        yield from self.attribute_layers(but="branches")
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Cache]:
         results, caches = [], []

@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 from convsmith.arrays import Array
 from convsmith.nn import init
 from convsmith.nn.activation import check_kind, epilogue_kind
-from convsmith.nn.layer import Cache, Layer, Parameter, check_nhwc, need_cache
+from convsmith.nn.layer import Cache, Layer, Parameter, check_dtype, check_nhwc, need_cache
 from convsmith.ops.activation import activation_backward, activation_forward
 from convsmith.ops.conv2d import (
     conv2d_backward_bias,
@@ -66,6 +66,7 @@ class _Conv(Layer):
             check_pairs(name, 0, padding=self.padding[1])
 
     def _make_parameters(self, first: int, last: int, bias: bool, dtype: DTypeLike) -> None:
+        dtype = check_dtype(type(self).__name__, dtype)
         self.weight = Parameter(np.empty((first, *self.kernel_size, last), dtype))
         self.bias = Parameter(np.empty(self.out_channels, dtype)) if bias else None
         init.torch_default(self.weight, self.bias)
@@ -110,7 +111,7 @@ class Conv2d(_Conv):
         )
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Cache]:
-        check_nhwc(self.label, x, self.in_channels)
+        check_nhwc(self.label, x, self.in_channels, self.weight)
         weight = self.weight.data
         shape = Conv2dShape.infer(
             x.shape,
@@ -179,7 +180,7 @@ class ConvTranspose2d(_Conv):
         )
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Cache]:
-        check_nhwc(self.label, x, self.in_channels)
+        check_nhwc(self.label, x, self.in_channels, self.weight)
         weight = self.weight.data
         shape = Conv2dShape.infer_transposed(
             x.shape,

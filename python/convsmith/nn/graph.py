@@ -8,6 +8,7 @@ from typing import Any
 from convsmith.arrays import Array
 from convsmith.nn.containers import check_layer, check_name
 from convsmith.nn.layer import Cache, Layer, add_place, need_cache
+from convsmith.nn.merge import Add, Concatenate
 from convsmith.ops.elementwise import add
 
 
@@ -49,6 +50,10 @@ class Graph(Layer):
                     f'Graph: node "{name}": got {node!r}, wanted (layer, "input", ...)'
                 )
             check_layer(f'Graph: node "{name}"', node[0])
+            if isinstance(node[0], (Add, Concatenate)) and len(node) < 3:
+                raise ValueError(
+                    f'Graph: node "{name}": got one input for {node[0]!r}, wanted at least 2'
+                )
             self.nodes[name] = node[0]
             self.feeds[name] = tuple(node[1:])
         self._check_names()
@@ -97,6 +102,7 @@ class Graph(Layer):
 
     def children(self) -> Iterator[tuple[str, Layer]]:
         yield from self.nodes.items()
+        yield from self.attribute_layers(but="nodes")
 
     def forward(self, x: Any, training: bool = False) -> tuple[Any, Cache]:
         values: dict[str, Array] = self._by_name("x", x, self.inputs)

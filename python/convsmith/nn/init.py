@@ -69,6 +69,8 @@ def uniform(parameter: P, low: float, high: float) -> P:
 
 def normal(parameter: P, mean: float = 0.0, std: float = 1.0) -> P:
     array = _array(parameter)
+    if not (math.isfinite(mean) and 0 <= std < math.inf):
+        raise ValueError(f"init: normal: got mean={mean}, std={std}, wanted finite and std >= 0")
     values = random.generator().standard_normal(array.shape, dtype=_draw_dtype(array))
     values *= std
     values += mean
@@ -81,11 +83,15 @@ def trunc_normal(
 ) -> P:
     """A normal distribution cut to [low, high], by drawing again what falls outside."""
     array = _array(parameter)
-    # Redrawing takes 1 / probability rounds; far in a tail that would not end.
-    if std <= 0 or low >= high or mean - low < -4 * std or high - mean < -4 * std:
+    # Each value takes 1 / share draws; far in a tail, or between close bounds, that is forever.
+    share = 0.0
+    if math.isfinite(mean) and 0 < std < math.inf and low < high:
+        root = math.sqrt(2.0) * std
+        share = (math.erf((high - mean) / root) - math.erf((low - mean) / root)) / 2
+    if not share >= 0.01:
         raise ValueError(
             f"init: trunc_normal: got mean={mean}, std={std}, low={low}, high={high}, wanted "
-            "low < high, std > 0 and an interval within 4 std of the mean"
+            "low < high, std > 0 and an interval that holds 1% of the distribution or more"
         )
     rng = random.generator()
     values = rng.normal(mean, std, array.size)

@@ -3,7 +3,8 @@
 A layer computes in ``forward(x, training)``, which returns the result and a cache, and in
 ``backward(dy, cache)``, which returns dx and adds into the parameters' gradients. The cache goes
 back to the caller and is never kept on the layer, so one layer may be used several times in one
-model and from several threads.
+model. Inference may run in several threads at once; training may not, since backward passes add
+into the same gradients and a BatchNorm moves its statistics.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from convsmith.arrays import Array, Shape
+from convsmith.backends.table import find_row, row_of
 from convsmith.nn.device import like, to_cupy, to_host
+from convsmith.ops.check import FLOATS
 
 # What one forward pass leaves for its backward pass. Only the layer that made it looks inside.
 Cache: TypeAlias = Any
@@ -98,8 +101,13 @@ class Layer:
 
     def children(self) -> Iterator[tuple[str, Layer]]:
         """The layers held directly, with their names."""
+        yield from self.attribute_layers()
+
+    def attribute_layers(self, but: str = "") -> Iterator[tuple[str, Layer]]:
+        """The layers on the attributes; a container leaves out the one it names by itself."""
         for name, value in vars(self).items():
-            yield from _layers_in(name, value)
+            if name != but:
+                yield from _layers_in(name, value)
 
     def named_layers(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
         """This layer and all below it, each once, with their paths ("" for this one)."""
@@ -139,19 +147,27 @@ class Layer:
         """Copies ``state`` into the parameters and buffers, converting to their dtypes.
 
         Returns the missing and the unexpected keys, which are allowed with ``strict=False``.
-        Raises ValueError naming every missing, unexpected, wrong-shaped or non-numeric entry;
-        the model is then unchanged.
+        Values are arrays, or what NumPy can make an array of, such as PyTorch's tensors on the
+        CPU. Raises ValueError naming every missing, unexpected, wrong-shaped or non-numeric entry,
+        TypeError for one that is no array; the model is then unchanged.
         """
-        own = dict(self.state_arrays())
-        arrays = {key: _as_array(value) for key, value in state.items()}
+        own = self._own_arrays()
+        arrays = {key: _as_array(key, value) for key, value in state.items()}
         missing, unexpected = self.check_state(arrays, strict)
-        for key in own.keys() & arrays.keys():
-            own[key][...] = like(arrays[key], own[key])
+        for key, array in own.items():
+            if key in arrays and array.dtype.kind in "iu" and not _is_whole(arrays[key]):
+                raise ValueError(
+                    f"load_state_dict: {key}: got values that are no whole numbers, wanted "
+                    f"{array.dtype}; nothing was loaded"
+                )
+        for key, array in own.items():
+            if key in arrays:
+                array[...] = like(arrays[key], array)
         return missing, unexpected
 
     def check_state(self, state: Mapping[str, Any], strict: bool) -> tuple[list[str], list[str]]:
         """What ``load_state_dict`` checks; of the values, only shape and dtype are looked at."""
-        own = dict(self.state_arrays())
+        own = self._own_arrays()
         missing = [key for key in own if key not in state]
         unexpected = [key for key in state if key not in own]
         problems = []
@@ -163,9 +179,14 @@ class Layer:
                 continue
             shape, dtype = tuple(state[key].shape), state[key].dtype
             if shape != own[key].shape:
-                problems.append(f"{key}: got shape {shape}, wanted {own[key].shape}")
+                hint = ""
+                if len(shape) == 4 and (shape[0], *shape[2:], shape[1]) == own[key].shape:
+                    hint = "; it fits as convsmith.to_nhwc makes it"
+                problems.append(f"{key}: got shape {shape}, wanted {own[key].shape}{hint}")
             elif dtype.kind not in "fiub":
                 problems.append(f"{key}: got dtype {dtype}, wanted {own[key].dtype}")
+            elif not getattr(own[key].flags, "writeable", True):
+                problems.append(f"{key}: the array in the model is read-only")
         if problems:
             raise ValueError(
                 f"load_state_dict: the state does not fit this {type(self).__name__}; nothing was "
@@ -174,15 +195,30 @@ class Layer:
         return missing, unexpected
 
     def state_arrays(self) -> Iterator[tuple[str, Array]]:
-        """The arrays of ``state_dict`` themselves."""
+        """The arrays of ``state_dict`` themselves. Raises ValueError for two under one name."""
+        yield from self._own_arrays().items()
+
+    def _own_arrays(self) -> dict[str, Array]:
+        found: dict[str, Array] = {}
         seen: set[int] = set()
+
+        def add(path: str, name: str, array: Array) -> None:
+            key = _join(path, name)
+            if key in found:
+                raise ValueError(
+                    f"{type(self).__name__}: two arrays are named {key!r}, wanted names of their "
+                    "own; rename an attribute or a key of a dict of layers"
+                )
+            found[key] = array
+
         for path, layer in self.named_layers():
             for name, value in vars(layer).items():
                 if isinstance(value, Parameter) and id(value) not in seen:
                     seen.add(id(value))
-                    yield _join(path, name), value.data
+                    add(path, name, value.data)
             for name in layer.buffer_names:
-                yield _join(path, name), getattr(layer, name)
+                add(path, name, getattr(layer, name))
+        return found
 
     # Where and how its arrays are stored. In place; gradients are dropped.
 
@@ -235,8 +271,21 @@ def add_place(error: Exception, name: str, layer: Layer) -> None:
     error.args = (place + message,)
 
 
-def check_nhwc(label: str, x: Array, channels: int | None = None) -> None:
-    """Raises ValueError unless ``x`` is [batch, height, width, channels]."""
+def check_array(label: str, x: Array, weight: Parameter | None = None) -> None:
+    """Raises TypeError unless ``x`` is an array, of the dtype of ``weight`` if one is given."""
+    row_of(label, "x", x)
+    if weight is not None and x.dtype != weight.data.dtype:
+        raise TypeError(
+            f"{label}: x: got {x.dtype}, wanted {weight.dtype} as the weights have; pass "
+            f"x.astype('{weight.dtype}')"
+        )
+
+
+def check_nhwc(
+    label: str, x: Array, channels: int | None = None, weight: Parameter | None = None
+) -> None:
+    """``check_array``, and ValueError unless ``x`` is [batch, height, width, channels]."""
+    check_array(label, x, weight)
     shape = x.shape
     if len(shape) != 4 or (channels is not None and shape[3] != channels):
         last = "channels" if channels is None else f"{channels} channels"
@@ -244,6 +293,14 @@ def check_nhwc(label: str, x: Array, channels: int | None = None) -> None:
             f"{label}: x: got shape {shape}, wanted [batch, height, width, {last}]; an NCHW array "
             "is converted by convsmith.to_nhwc"
         )
+
+
+def check_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
+    """Raises TypeError unless ``dtype`` is a floating-point type that the ops know."""
+    found = np.dtype(dtype)
+    if found not in FLOATS:
+        raise TypeError(f"{name}: dtype: got {found}, wanted float32 (or float64, float16)")
+    return found
 
 
 def need_cache(layer: Layer, cache: Cache) -> None:
@@ -255,8 +312,20 @@ def need_cache(layer: Layer, cache: Cache) -> None:
         )
 
 
-def _as_array(value: Any) -> Any:
-    return value if hasattr(value, "shape") and hasattr(value, "dtype") else np.asarray(value)
+def _as_array(key: str, value: Any) -> Any:
+    if isinstance(value, np.ndarray) or find_row(type(value)) is not None:
+        return value
+    try:
+        return np.asarray(value)
+    except Exception as error:  # whatever another library's tensor raises, its reason is inside
+        raise TypeError(
+            f"load_state_dict: {key}: got a {type(value).__name__} that NumPy cannot read "
+            f"({error}), wanted an array"
+        ) from error
+
+
+def _is_whole(array: Array) -> bool:
+    return array.dtype.kind != "f" or bool((array == array.round()).all())
 
 
 def _join(path: str, name: str) -> str:

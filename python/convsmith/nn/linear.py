@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 from convsmith.arrays import Array
 from convsmith.nn import init
 from convsmith.nn.activation import check_kind, epilogue_kind
-from convsmith.nn.layer import Cache, Layer, Parameter, need_cache
+from convsmith.nn.layer import Cache, Layer, Parameter, check_array, check_dtype, need_cache
 from convsmith.ops.activation import activation_backward, activation_forward
 from convsmith.ops.conv2d import conv2d_backward_bias
 from convsmith.ops.epilogue import Epilogue
@@ -37,6 +37,7 @@ class Linear(Layer):
         check_range("Linear", "in_features", self.in_features, 1)
         check_range("Linear", "out_features", self.out_features, 1)
         self.activation = check_kind("Linear", activation)
+        dtype = check_dtype("Linear", dtype)
         self.weight = Parameter(np.empty((self.out_features, self.in_features), dtype))
         self.bias = Parameter(np.empty(self.out_features, dtype)) if bias else None
         init.torch_default(self.weight, self.bias)
@@ -45,6 +46,7 @@ class Linear(Layer):
         )
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Cache]:
+        check_array(self.label, x, self.weight)
         if not x.shape or x.shape[-1] != self.in_features:
             raise ValueError(
                 f"{self.label}: x: got shape {x.shape}, wanted [..., {self.in_features}]"
@@ -65,6 +67,11 @@ class Linear(Layer):
     def backward(self, dy: Array, cache: Cache, input_grad: bool = True) -> Array | None:
         need_cache(self, cache)
         rows, saved, x_shape = cache
+        if dy.shape != (*x_shape[:-1], self.out_features):
+            raise ValueError(
+                f"{self.label}: dy: got shape {dy.shape}, wanted "
+                f"{(*x_shape[:-1], self.out_features)}, that of the result"
+            )
         dy = dy.reshape(-1, self.out_features)
         if saved is not None:
             dy = activation_backward(dy, saved, self.activation)
@@ -88,6 +95,7 @@ class Flatten(Layer):
     """
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Cache]:
+        check_array("Flatten", x)
         if not x.shape:
             raise ValueError("Flatten: x: got shape (), wanted [batch, ...]")
         features = 1

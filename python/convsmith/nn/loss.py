@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from convsmith.arrays import Array
+from convsmith.backends.table import row_of
 from convsmith.ops.softmax import softmax_cross_entropy
 
 
@@ -22,6 +23,7 @@ def cross_entropy(
     (Szegedy et al. 2015, arXiv:1512.00567). Raises ValueError for shapes that do not match, no
     rows, or a label out of range; TypeError for labels that are no integers.
     """
+    row_of("cross_entropy", "logits", logits)
     shape = logits.shape
     if not hasattr(labels, "shape"):
         raise TypeError(
@@ -58,10 +60,15 @@ def mse_loss(prediction: Array, target: Array) -> tuple[float, Array]:
 def binary_cross_entropy_with_logits(logits: Array, target: Array) -> tuple[float, Array]:
     """Mean of -t log(sigmoid(x)) - (1 - t) log(1 - sigmoid(x)) over all elements; (loss, dlogits).
 
-    target has the shape of logits and lies in [0, 1]. Computed as
+    target has the shape of logits and lies in [0, 1], else ValueError. Computed as
     max(x, 0) - x t + log(1 + exp(-|x|)), which overflows for no x. Raises as mse_loss.
     """
     _check_same("binary_cross_entropy_with_logits", logits, target)
+    if not (float(target.min()) >= 0 and float(target.max()) <= 1):
+        raise ValueError(
+            f"binary_cross_entropy_with_logits: target: got {float(target.min()):g} to "
+            f"{float(target.max()):g}, wanted values from 0 to 1"
+        )
     target = target.astype(logits.dtype, copy=False)
     small = np.exp(-np.abs(logits))
     losses = np.maximum(logits, 0) - logits * target + np.log1p(small)
@@ -71,6 +78,8 @@ def binary_cross_entropy_with_logits(logits: Array, target: Array) -> tuple[floa
 
 
 def _check_same(name: str, prediction: Array, target: Array) -> None:
+    row_of(name, "prediction", prediction)
+    row_of(name, "target", target)
     if prediction.shape != target.shape:
         raise ValueError(
             f"{name}: target: got shape {target.shape}, wanted that of the prediction, "

@@ -18,6 +18,7 @@ class Add(Layer):
     """The sum of two or more arrays of one shape."""
 
     def forward(self, x: Sequence[Array], training: bool = False) -> tuple[Array, Cache]:
+        _check_several("Add", x)
         if len(x) < 2:
             raise ValueError(f"Add: got {len(x)} inputs, wanted at least 2")
         y = add(x[0], x[1])
@@ -36,6 +37,7 @@ class Concatenate(Layer):
     """The inputs side by side along the last axis, the channels."""
 
     def forward(self, x: Sequence[Array], training: bool = False) -> tuple[Array, Cache]:
+        _check_several("Concatenate", x)
         y = concatenate_channels("Concatenate", x)
         return y, ([array.shape[-1] for array in x] if training else None)
 
@@ -44,6 +46,12 @@ class Concatenate(Layer):
     ) -> tuple[Array, ...] | None:
         need_cache(self, cache)
         return tuple(split_channels(dy, cache)) if input_grad else None
+
+
+def _check_several(label: str, x: object) -> None:
+    # An array would be taken apart along its batch.
+    if not isinstance(x, (tuple, list)):
+        raise TypeError(f"{label}: x: got a {type(x).__name__}, wanted a tuple of arrays")
 
 
 def concatenate_channels(label: str, arrays: Sequence[Array]) -> Array:

@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from convsmith.arrays import Array
-from convsmith.nn.layer import Cache, Layer, Parameter, check_nhwc, need_cache
+from convsmith.nn.layer import (
+    Cache,
+    Layer,
+    Parameter,
+    check_array,
+    check_dtype,
+    check_nhwc,
+    need_cache,
+)
 from convsmith.ops.geometry import as_int, check_range
 from convsmith.ops.norm import (
     batch_norm_backward,
@@ -46,6 +54,7 @@ class _BatchNorm(Layer):
             raise ValueError(f"{name}: eps: got {eps}, wanted a positive number")
         if momentum is not None and not 0 <= momentum <= 1:
             raise ValueError(f"{name}: momentum: got {momentum}, wanted None or 0 to 1")
+        dtype = check_dtype(name, dtype)
         self.eps = float(eps)
         self.momentum = momentum
         self.frozen = False
@@ -101,13 +110,14 @@ class BatchNorm2d(_BatchNorm):
     __doc__ = f"Batch normalisation of x [N, H, W, C].\n\n    {_BatchNorm.__doc__}"
 
     def _check(self, x: Array) -> None:
-        check_nhwc(self.label, x, self.num_features)
+        check_nhwc(self.label, x, self.num_features, self.weight)
 
 
 class BatchNorm1d(_BatchNorm):
     __doc__ = f"Batch normalisation of x [N, C] or [N, L, C].\n\n    {_BatchNorm.__doc__}"
 
     def _check(self, x: Array) -> None:
+        check_array(self.label, x, self.weight)
         if len(x.shape) not in (2, 3) or x.shape[-1] != self.num_features:
             raise ValueError(
                 f"{self.label}: x: got shape {x.shape}, wanted [batch, {self.num_features}] or "
@@ -124,6 +134,9 @@ class LocalResponseNorm(Layer):
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         self.size = as_int("LocalResponseNorm", "size", size)
         check_range("LocalResponseNorm", "size", self.size, 1)
+        for name, value in (("alpha", alpha), ("beta", beta), ("k", k)):
+            if not math.isfinite(value):
+                raise ValueError(f"LocalResponseNorm: {name}: got {value}, wanted a finite number")
         self.alpha = float(alpha)
         self.beta = float(beta)
         self.k = float(k)
