@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,24 @@ def test_shuffle_follows_the_seed_and_keeps_pairs() -> None:
     assert first != second
     convsmith.seed(5)
     assert labels() == first
+
+
+def test_batches_of_strided_arrays_and_files_are_contiguous(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X)
+    on_disk = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert isinstance(on_disk, np.memmap)
+    for x in (np.asfortranarray(X), np.repeat(X, 2, axis=1)[:, ::2], on_disk):
+        for shuffle in (False, True):
+            for rows, labels in Batches(x, Y, batch_size=4, shuffle=shuffle):
+                assert type(rows) is np.ndarray and rows.flags.c_contiguous
+                np.testing.assert_array_equal(rows, X[labels])
+
+
+def test_what_is_no_array() -> None:
+    with pytest.raises(TypeError, match=r"Batches: x: got a builtins\.list"):
+        Batches(X.tolist(), Y)
+    with pytest.raises(TypeError, match=r"Batches: y: got a builtins\.list"):
+        Batches(X, Y.tolist())
 
 
 def test_bad_arguments() -> None:

@@ -53,6 +53,58 @@ def test_early_stopping_waits() -> None:
     assert callback.best == 2
 
 
+def test_early_stopping_with_infinities() -> None:
+    inf = math.inf
+    callback = EarlyStopping(patience=2)
+    assert play(callback, [inf, inf, 1])[1] == 2
+    assert callback.best is None
+    assert play(callback, [inf, 3, 2, inf, inf, 1])[1] == 5
+    assert callback.best == 2
+    assert play(callback, [-inf, -inf, -inf, 1])[1] == 3
+    assert play(EarlyStopping("score", 2, mode="max"), [-inf, 1, inf, inf, inf], "score")[1] == 5
+
+
+def test_a_monitor_that_will_not_come_is_noticed_before_training(tmp_path: Path) -> None:
+    for callback in (
+        EarlyStopping(),
+        EarlyStopping("los"),
+        ModelCheckpoint(tmp_path / "w.npz"),
+    ):
+        ours = trainer()
+        before = ours.model.state_dict()
+        with pytest.raises(ValueError, match=r"monitor: got .*, wanted one of epoch, loss, accur"):
+            ours.fit(X, Y, callbacks=[callback], progress=False)
+        assert all(np.array_equal(before[k], v) for k, v in ours.model.state_dict().items())
+    ours = trainer()
+    every = ModelCheckpoint(tmp_path / "w.npz", save_best_only=False)
+    ours.fit(X, Y, callbacks=[every, EarlyStopping("loss")], progress=False)
+    ours.fit(X, Y, callbacks=[EarlyStopping()], validation_data=(X, Y), progress=False)
+
+
+def test_checkpoint_formats_the_epoch(tmp_path: Path) -> None:
+    path = tmp_path / "{a}" / "w{epoch:03d}-{epoch}.npz"
+    trainer().fit(X, Y, callbacks=[ModelCheckpoint(path, "loss")], progress=False)
+    assert (tmp_path / "{a}" / "w001-1.npz").exists()
+    with pytest.raises(ValueError, match="format"):
+        ModelCheckpoint("{epoch:q}.npz")
+
+
+def test_every_callback_is_told_of_the_end() -> None:
+    told = []
+
+    def fail(_: Trainer) -> None:
+        told.append("failed")
+        raise RuntimeError("disk full")
+
+    callbacks = [
+        LambdaCallback(on_train_end=fail),
+        LambdaCallback(on_train_end=lambda _: told.append("told")),
+    ]
+    with pytest.raises(RuntimeError, match="disk full"):
+        trainer().fit(X, Y, callbacks=callbacks, progress=False)
+    assert told == ["failed", "told"]
+
+
 def test_early_stopping_modes() -> None:
     assert play(EarlyStopping("val_accuracy", 1), [0.1, 0.2, 0.2], "val_accuracy")[1] == 3
     assert play(EarlyStopping("score", 1, mode="max"), [1, 2, 1, 3], "score")[1] == 3

@@ -12,6 +12,11 @@ def test_accuracy() -> None:
     assert accuracy(outputs.reshape(1, 3, 2), np.array([[1, 0, 0]])) == 1.0
 
 
+def test_a_nan_is_never_a_hit() -> None:
+    outputs = np.array([[np.nan, 1.0], [1.0, np.nan], [np.nan, np.nan], [1.0, 0.0]])
+    assert accuracy(outputs, np.array([0, 1, 0, 0])) == 0.25
+
+
 def test_top_k() -> None:
     rng = np.random.default_rng(0)
     outputs = rng.standard_normal((50, 10))

@@ -118,6 +118,83 @@ def test_batches_given_by_the_user_and_other_losses() -> None:
     assert ours.evaluate(data) == {"loss": history["val_loss"][-1]}
 
 
+def test_validation_data_of_every_kind() -> None:
+    x, y = problem(30)
+    found = []
+    for data in (
+        (x, y),
+        [x, y],
+        Batches(x, y, batch_size=8),
+        list(Batches(x, y, batch_size=8)),
+        list(Batches(x, y, batch_size=15)),  # two batches are no pair of arrays
+    ):
+        ours = trainer()
+        ours.fit(x, y, batch_size=8, validation_data=data, progress=False)
+        found.append(ours.history["val_loss"][0])
+    np.testing.assert_allclose(found, found[0], rtol=1e-5)
+
+
+def test_validation_runs_by_the_batch_size() -> None:
+    x, y = problem(30)
+    rows = []
+
+    class Spy(nn.Sequential):
+        def forward(self, x: Any, training: bool = False) -> Any:
+            rows.append(len(x))
+            return super().forward(x, training)
+
+    model = Spy(nn.Flatten(), nn.Linear(36, 3))
+    ours = Trainer(model, Adam(model.parameters()))
+    ours.fit(x, y, batch_size=10, validation_data=(x, y), progress=False)
+    assert rows == [10] * 6
+
+
+def test_empty_data_is_noticed_before_training() -> None:
+    x, y = problem(10)
+    ours = trainer()
+    before = ours.model.state_dict()
+    for empty in ((x[:0], y[:0]), []):
+        with pytest.raises(ValueError, match="validation_data: got no batch"):
+            ours.fit(x, y, validation_data=empty, progress=False)
+    with pytest.raises(ValueError, match="x: got no batch"):
+        ours.fit(x[:0], y[:0], progress=False)
+    after = ours.model.state_dict()
+    assert all(np.array_equal(before[key], after[key]) for key in before)
+
+
+def test_gradients_of_frozen_parameters_do_not_pile_up() -> None:
+    x, y = problem(20)
+    model = small_model()
+    ours = Trainer(model, SGD(model[-1].parameters()))
+    ours.train_batch(x, y)
+    once = model.parameters()[0].grad.copy()
+    ours.optimizer.lr = 0.0  # type: ignore[union-attr]
+    ours.train_batch(x, y)
+    again = model.parameters()[0].grad
+    assert abs(again).max() < 1.5 * abs(once).max()
+
+
+def test_integers_that_are_no_classes_have_no_accuracy() -> None:
+    x = np.ones((8, 3), np.float32)
+    model = nn.Linear(3, 1)
+    ours = Trainer(model, SGD(model.parameters()), loss=lambda o, y: nn.mse_loss(o, y + 0.0 * o))
+    assert list(ours.evaluate(x, np.ones((8, 1), np.int64))) == ["loss"]
+
+
+def test_lists_and_tensors_are_refused() -> None:
+    x, y = problem(10)
+    ours = trainer()
+    for act in (
+        lambda: ours.fit(x.tolist(), y),
+        lambda: ours.fit(x, y.tolist()),
+        lambda: ours.evaluate(x, y.tolist()),
+        lambda: ours.fit(x, y, validation_data=(x.tolist(), y)),
+        lambda: ours.predict(x.tolist()),
+    ):
+        with pytest.raises(TypeError, match=r"got a builtins\.list, wanted a numpy\.ndarray"):
+            act()
+
+
 def test_metrics_of_the_user() -> None:
     x, y = problem(12)
     ours = trainer(metrics={"top2": lambda outputs, labels: top_k_accuracy(outputs, labels, 2)})
@@ -192,6 +269,7 @@ def test_progress(
     assert "epoch 1/2" in printed.err
     assert "epoch 2/2" in printed.err
     assert "accuracy" in printed.err
+    assert not installed or "loss=" in printed.err
     trainer().fit(x, y, progress=False)
     assert capsys.readouterr() == ("", "")
 

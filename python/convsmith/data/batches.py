@@ -9,6 +9,7 @@ import numpy as np
 
 from convsmith import random
 from convsmith.arrays import Array
+from convsmith.backends.table import row_of
 from convsmith.ops.geometry import as_int, check_range
 
 
@@ -17,7 +18,9 @@ class Batches:
 
     The last batch is smaller where the rows do not divide, unless drop_last. With shuffle, every
     pass takes a new order from the one global generator (convsmith.seed), and batches are copies;
-    without, they are views. Raises ValueError if x and y have different numbers of rows.
+    without, they are views. x and y may be of any strides or a numpy.memmap; batches are contiguous
+    and read when it is their turn. Raises ValueError if x and y have different numbers of rows,
+    TypeError for what is no array.
     """
 
     def __init__(
@@ -29,6 +32,8 @@ class Batches:
         shuffle: bool = False,
         drop_last: bool = False,
     ) -> None:
+        x = _checked("x", x)
+        y = None if y is None else _checked("y", y)
         if not x.shape or (y is not None and y.shape[:1] != x.shape[:1]):
             raise ValueError(
                 f"Batches: got x of shape {x.shape} and y of shape "
@@ -60,4 +65,14 @@ class Batches:
         if array is None:
             return None
         # take copies rows of a kilobyte or more twice as fast as indexing does.
-        return array[chosen] if isinstance(chosen, slice) else np.take(array, chosen, axis=0)
+        if not isinstance(chosen, slice):
+            return np.take(array, chosen, axis=0)
+        rows = array[chosen]
+        return rows if rows.flags.c_contiguous else rows.copy(order="C")
+
+
+def _checked(name: str, array: Array) -> Array:
+    # A plain array over the same file, so that nothing is read yet.
+    array = array.view(np.ndarray) if isinstance(array, np.memmap) else array
+    row_of("Batches", name, array)
+    return array

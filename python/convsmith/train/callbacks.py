@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,18 +78,26 @@ class _Monitor(Callback):
         self.best: float | None = None
         self.best_epoch = 0
 
+    def check_monitor(self, trainer: Trainer) -> None:
+        """Raises ValueError for a quantity that the training ahead will not give."""
+        if trainer.quantities and self.monitor not in trainer.quantities:
+            raise self._unknown(trainer.quantities)
+
+    def _unknown(self, known: Iterable[str]) -> ValueError:
+        return ValueError(
+            f"{type(self).__name__}: monitor: got {self.monitor!r}, wanted one of "
+            f"{', '.join(known)}" + ("; val_... needs validation_data" * ("val" in self.monitor))
+        )
+
     def improved(self, epoch: int, logs: Logs) -> bool:
-        """Notes the value of this epoch. NaN is never an improvement."""
+        """Notes the value of this epoch. NaN and the worst infinity are never an improvement."""
         if self.monitor not in logs:
-            raise ValueError(
-                f"{type(self).__name__}: monitor: got {self.monitor!r}, wanted one of "
-                f"{', '.join(logs)}" + ("; val_... needs validation_data" * ("val" in self.monitor))
-            )
+            raise self._unknown(logs)
         value = logs[self.monitor]
         sign = 1.0 if self.larger_is_better else -1.0
-        if math.isnan(value) or (
-            self.best is not None and sign * (value - self.best) <= self.min_delta
-        ):
+        # Added, not subtracted: infinity less infinity is NaN.
+        least = -math.inf if self.best is None else sign * self.best + self.min_delta
+        if not sign * value > least:
             return False
         self.best, self.best_epoch = value, epoch
         return True
@@ -118,6 +127,7 @@ class EarlyStopping(_Monitor):
         self._best_state: dict[str, Array] | None = None
 
     def on_train_begin(self, trainer: Trainer) -> None:
+        self.check_monitor(trainer)
         self.best, self.best_epoch, self._waited, self._best_state = None, 0, 0, None
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
@@ -139,8 +149,8 @@ class EarlyStopping(_Monitor):
 class ModelCheckpoint(_Monitor):
     """Saves the weights after each epoch, or after those alone in which ``monitor`` got better.
 
-    path ends in .npz or .safetensors; "{epoch}" in it becomes the epoch's number. A file is
-    complete or not there: it is written aside and then moved.
+    path ends in .npz or .safetensors; "{epoch}" in it becomes the epoch's number, "{epoch:03d}"
+    one of three digits. A file is complete or not there: it is written aside and then moved.
     """
 
     def __init__(
@@ -159,9 +169,19 @@ class ModelCheckpoint(_Monitor):
                 ".safetensors"
             )
 
+        self._path_of(1)
+
+    def _path_of(self, epoch: int) -> Path:
+        # Not str.format of the whole: other braces may stand in a path.
+        return Path(re.sub(r"\{epoch(:[^{}]*)?\}", lambda m: m[0].format(epoch=epoch), self.path))
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        if self.save_best_only:
+            self.check_monitor(trainer)
+
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         if not self.save_best_only or self.improved(epoch, logs):
-            path = Path(self.path.replace("{epoch}", str(epoch)))
+            path = self._path_of(epoch)
             path.parent.mkdir(parents=True, exist_ok=True)
             save_weights(trainer.model, path)
 

@@ -6,9 +6,13 @@ from convsmith.arrays import Array
 
 
 def accuracy(outputs: Array, labels: Array) -> float:
-    """The share of rows [..., classes] whose largest entry is at the label; ties take the first."""
+    """The share of rows [..., classes] whose largest entry is at the label; ties take the first.
+
+    A row with a NaN has no largest entry and is never right.
+    """
     _check("accuracy", outputs, labels)
-    return float((outputs.argmax(axis=-1) == labels).mean())
+    largest = outputs.max(axis=-1)
+    return float(((outputs.argmax(axis=-1) == labels) & (largest == largest)).mean())
 
 
 def top_k_accuracy(outputs: Array, labels: Array, k: int = 5) -> float:

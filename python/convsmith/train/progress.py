@@ -22,8 +22,10 @@ class Progress:
                 return
             self._bar = tqdm.tqdm(total=batches, desc=self.title, unit="batch")
 
-    def batch_done(self) -> None:
+    def batch_done(self, loss: float) -> None:
+        """Counts a batch and shows ``loss``, the mean over the epoch so far."""
         if self._bar is not None:
+            self._bar.set_postfix({"loss": f"{loss:.4g}"}, refresh=False)
             self._bar.update()
 
     def finish(self, logs: Mapping[str, float]) -> None:

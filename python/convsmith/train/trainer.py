@@ -30,9 +30,10 @@ class Trainer:
     """Trains and evaluates a model.
 
     loss(outputs, y) gives (value, gradient); metrics name further functions (outputs, y) -> float
-    and default to the accuracy where y are integers. ``history`` grows with every epoch of every
-    ``fit`` and is complete up to the last finished epoch whatever ends the training, Ctrl-C
-    included. The same seed, data, build and device give the same weights, bit for bit.
+    and default to the accuracy where y are integers, one per row of outputs. ``history`` grows
+    with every epoch of every ``fit`` and is complete up to the last finished epoch whatever ends
+    the training, Ctrl-C included. The same seed, data, build and device give the same weights, bit
+    for bit.
 
     >>> trainer = Trainer(model, Adam(model.parameters()))
     >>> history = trainer.fit(x_train, y_train, epochs=10, validation_data=(x_test, y_test))
@@ -53,6 +54,8 @@ class Trainer:
         self.metrics = metrics
         self.history = History()
         self.stop = False
+        # What the epochs of the current ``fit`` may be asked for: loss, val_accuracy, ...
+        self.quantities: tuple[str, ...] = ()
 
     def fit(
         self,
@@ -69,25 +72,22 @@ class Trainer:
         """Trains for ``epochs`` more epochs and returns ``history``.
 
         x and y are arrays with rows in the first dimension; or x alone gives batches (x, y), of
-        its own size and in its own order, each time it is iterated over. validation_data is
-        (x, y), or such an iterable. A smaller last batch counts by its rows. Values of the
-        training set are means over the epoch, while the model changes; "seconds" are those of the
-        epoch without validation.
+        its own size and in its own order, each time it is iterated over. validation_data is (x,
+        y), read by batch_size too, or such an iterable, a list of batches for one. A smaller last
+        batch counts by its rows. Values of the training set are means over the epoch, while the
+        model changes; "seconds" are those of the epoch without validation.
         """
         if self.optimizer is None:
             raise ValueError("Trainer.fit: got no optimizer; give one to Trainer(...)")
         epochs = as_int("Trainer.fit", "epochs", epochs)
         check_range("Trainer.fit", "epochs", epochs, 0)
         batches = _batches("Trainer.fit", x, y, batch_size, shuffle)
-        validation = None
-        if validation_data is not None:
-            pair = validation_data if isinstance(validation_data, (tuple, list)) else None
-            if pair is not None and len(pair) != 2:
-                raise ValueError(
-                    f"Trainer.fit: validation_data: got {len(pair)} things, wanted (x, y)"
-                )
-            validation = pair or (validation_data, None)
+        validation = _validation(validation_data, batch_size)
+        for name, data in (("x", batches), ("validation_data", validation)):
+            if data is not None and _length(data) == 0:
+                raise ValueError(f"Trainer.fit: {name}: got no batch; the data is empty")
         self.stop = False
+        self.quantities = self._quantities(validation is not None)
         first = self.history.epochs + 1
         try:
             for callback in callbacks:
@@ -99,7 +99,7 @@ class Trainer:
                 try:
                     logs = self._train_epoch(epoch, batches, callbacks, bar)
                     if validation is not None:
-                        found = self.evaluate(*validation, batch_size=max(batch_size, 128))
+                        found = self.evaluate(validation)
                         logs.update({f"val_{name}": value for name, value in found.items()})
                     bar.finish(logs)
                 finally:
@@ -110,8 +110,7 @@ class Trainer:
                 if self.stop:
                     break
         finally:
-            for callback in callbacks:
-                callback.on_train_end(self)
+            self._tell_end(callbacks)
         return self.history
 
     def train_batch(self, x: Array, y: Array) -> tuple[float, Array]:
@@ -119,7 +118,8 @@ class Trainer:
         assert self.optimizer is not None
         outputs, cache = self.model.forward(x, training=True)
         loss, dy = self.loss(outputs, y)
-        self.optimizer.zero_grad()
+        # Of all the model's parameters, also those that this optimizer does not update.
+        self.model.zero_grad()
         self.model.backward(dy, cache, input_grad=False)
         self.optimizer.step()
         return loss, outputs
@@ -139,7 +139,7 @@ class Trainer:
         batches = Batches(x, batch_size=batch_size)
         outputs = [self.model(x_batch) for x_batch, _ in batches]
         if not outputs:
-            return self.model(x)
+            return self.model(batches.x)
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
     def _train_epoch(
@@ -151,7 +151,7 @@ class Trainer:
         for number, (x, y) in enumerate(batches):
             loss, outputs = self.train_batch(x, y)
             self._measure(means, loss, outputs, y)
-            bar.batch_done()
+            bar.batch_done(means.mean("loss"))
             for callback in callbacks:
                 callback.on_batch_end(self, number, {"loss": loss})
         return {
@@ -161,12 +161,27 @@ class Trainer:
             "seconds": time.perf_counter() - start,
         }
 
+    def _quantities(self, validation: bool) -> tuple[str, ...]:
+        measured = ("loss", *(("accuracy",) if self.metrics is None else self.metrics))
+        if validation:
+            measured += tuple(f"val_{name}" for name in measured)
+        return ("epoch", *measured, "lr", "seconds")
+
+    def _tell_end(self, callbacks: Sequence[Callback]) -> None:
+        # Every callback is told, also when one before it raises.
+        if callbacks:
+            try:
+                callbacks[0].on_train_end(self)
+            finally:
+                self._tell_end(callbacks[1:])
+
     def _measure(self, means: _Means, loss: float, outputs: Array, y: Array) -> None:
         rows = len(y)
         means.add("loss", loss, rows)
         metrics = self.metrics
         if metrics is None:
-            metrics = {"accuracy": accuracy} if y.dtype.kind in "iu" else {}
+            classes = y.dtype.kind in "iu" and y.shape == outputs.shape[:-1]
+            metrics = {"accuracy": accuracy} if classes else {}
         for name, metric in metrics.items():
             means.add(name, metric(outputs, y), rows)
 
@@ -182,10 +197,13 @@ class _Means:
         self.sums[name] = self.sums.get(name, 0.0) + value * rows
         self.rows[name] = self.rows.get(name, 0) + rows
 
+    def mean(self, name: str) -> float:
+        return self.sums[name] / self.rows[name]
+
     def values(self, caller: str) -> dict[str, float]:
         if not self.sums:
             raise ValueError(f"{caller}: got no batch; the data is empty, or was used up before")
-        return {name: total / self.rows[name] for name, total in self.sums.items()}
+        return {name: self.mean(name) for name in self.sums}
 
 
 def _batches(
@@ -199,6 +217,19 @@ def _batches(
             "that gives batches (x, y)"
         )
     return x
+
+
+def _validation(data: Data, batch_size: int) -> Iterable[Any] | None:
+    if data is None:
+        return None
+    # A list of two arrays is a pair as well; any other list is one of batches.
+    if isinstance(data, tuple) or (
+        isinstance(data, list) and any(hasattr(part, "shape") for part in data)
+    ):
+        if len(data) != 2 or data[1] is None:
+            raise ValueError(f"Trainer.fit: validation_data: got {len(data)} things, wanted (x, y)")
+        return Batches(*data, batch_size=batch_size)
+    return _batches("Trainer.fit: validation_data", data, None, batch_size, False)
 
 
 def _length(batches: Iterable[Any]) -> int | None:
