@@ -1,6 +1,7 @@
-"""Files: weights in, weights out."""
+"""Weights in and out: files, and the states of PyTorch models."""
 
+from convsmith.io.pytorch import from_torch
 from convsmith.io.stored import WeightFileError
 from convsmith.io.weights import load_weights, save_weights
 
-__all__ = ["WeightFileError", "load_weights", "save_weights"]
+__all__ = ["WeightFileError", "from_torch", "load_weights", "save_weights"]
