@@ -95,7 +95,7 @@ def refuse(error, op, name, **changes):
     with pytest.raises(error) as caught:
         call(op, **changes)
     message = str(caught.value)
-    assert re.match(rf"{op}: .*{name}", message), message
+    assert re.match(rf"{op}: {name}\b", message), message
     assert "got" in message and "wanted" in message, message
     return message
 
@@ -307,9 +307,10 @@ def test_argmax_must_be_of_the_window_s_dtype():
 
 def test_average_pooling_is_not_dilated():
     dilated = Pool2dShape.infer(X, kernel=2, dilation=2)
-    refuse(ValueError, "avg_pool2d_forward", "dilation", shape=dilated)
+    message = refuse(ValueError, "avg_pool2d_forward", "shape", shape=dilated)
+    assert "dilation" in message
     dy = np.ones(dilated.y_shape, np.float32)
-    refuse(ValueError, "avg_pool2d_backward_input", "dilation", shape=dilated, dy=dy)
+    refuse(ValueError, "avg_pool2d_backward_input", "shape", shape=dilated, dy=dy)
 
 
 NAN, INF = float("nan"), float("inf")
