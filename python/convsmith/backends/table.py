@@ -64,7 +64,10 @@ class Row:
     backends: tuple[str, ...]
 
 
-ROWS = (Row("numpy.ndarray", ("native_cpu", "reference")),)
+ROWS = (
+    Row("numpy.ndarray", ("native_cpu", "reference")),
+    Row("cupy.ndarray", ("native_cuda", "cupy_fallback")),
+)
 
 _row_of_type: dict[type, Row] = {}  # filled as types are met
 _modules: dict[str, ModuleType] = {}
