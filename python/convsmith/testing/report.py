@@ -14,6 +14,7 @@ from typing import Any
 from convsmith.backends.table import OPS, ROWS, why_not
 from convsmith.testing.cases import DEFAULT_SEED
 from convsmith.testing.check import LOOPS_LIMIT, Result, run_check
+from convsmith.testing.on_device import on_numpy
 
 _MOST_FAILURES = 5  # printed per backend and op
 
@@ -120,7 +121,7 @@ def _load(names: Sequence[str] | None) -> tuple[list[Any], list[str]]:
         if reason:
             lines.append(f"{name}: not available: {reason}")
         else:
-            modules.append(importlib.import_module(f"convsmith.backends.{name}"))
+            modules.append(on_numpy(importlib.import_module(f"convsmith.backends.{name}")))
     return modules, lines
 
 
