@@ -1,0 +1,11 @@
+// One function a file of this folder: each adds its op family to the module.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace convsmith::bindings {
+
+void bind_runtime(pybind11::module_& m);      // schedules (simt), device properties
+void bind_elementwise(pybind11::module_& m);  // add
+
+}  // namespace convsmith::bindings
