@@ -35,7 +35,6 @@ void* prepare_context(void*, void* stack_high, void (*entry)()) {
   auto* top = reinterpret_cast<uint64_t*>(reinterpret_cast<uintptr_t>(stack_high) & ~uintptr_t{15});
   // entry sees the stack as after a call: aligned to 16 but for the return address, which is 0.
   *--top = 0;
-  *--top = 0;
   *--top = reinterpret_cast<uint64_t>(entry);
   for (int i = 0; i < 6; ++i) *--top = 0;
   return top;
