@@ -1,4 +1,4 @@
-// What the memory-bound kernels share: wide loads, a division that costs four instructions, and
+// What the memory-bound kernels share: wide loads, a division without a division instruction, and
 // the split of a flat index into image, row, column and channel.
 //
 // A memory-bound kernel reaches the roofline when every warp asks for whole, consecutive 16-byte
@@ -101,32 +101,29 @@ CONVSMITH_DEVICE void for_packs(int64_t size, const Body& body) {
   }
 }
 
-// n / divisor for n >= 0, divisor >= 1. Below 2^31 it is a multiplication by 2^(32 + shift) /
-// divisor, rounded up (Granlund and Montgomery 1994); above, the processor's division.
+// n / divisor for 0 <= n < 2^63, divisor >= 1, as the upper half of a product with
+// 2^(64 + shift) / divisor, rounded up (Granlund and Montgomery 1994). The processor has no integer
+// division: the compiler's own is a function of a hundred instructions.
 struct FastDivide {
   int64_t divisor;
-  uint32_t multiplier, shift;
+  uint64_t multiplier;
+  int shift;
 };
 
-constexpr int64_t kFastLimit = int64_t{1} << 31;
+__extension__ typedef unsigned __int128 Uint128;
 
 inline FastDivide fast_divide(int64_t divisor) {
   FastDivide result{divisor, 0, 0};
-  if (divisor >= kFastLimit) return result;
-  while ((int64_t{1} << result.shift) < divisor) ++result.shift;
-  const uint64_t power = uint64_t{1} << result.shift;
-  const uint64_t d = static_cast<uint64_t>(divisor);
-  result.multiplier = static_cast<uint32_t>(((power - d) << 32) / d + 1);
+  while ((Uint128{1} << result.shift) < static_cast<Uint128>(divisor)) ++result.shift;
+  const Uint128 excess = (Uint128{1} << result.shift) - static_cast<Uint128>(divisor);
+  result.multiplier = static_cast<uint64_t>((excess << 64) / static_cast<Uint128>(divisor) + 1);
   return result;
 }
 
 CONVSMITH_HOST_DEVICE int64_t divide(int64_t n, const FastDivide& by) {
-  if (n < kFastLimit && by.divisor < kFastLimit) {
-    const uint32_t small = static_cast<uint32_t>(n);
-    const uint32_t high = static_cast<uint32_t>((uint64_t{small} * by.multiplier) >> 32);
-    return (high + small) >> by.shift;
-  }
-  return n / by.divisor;
+  const uint64_t value = static_cast<uint64_t>(n);
+  const uint64_t high = static_cast<uint64_t>((static_cast<Uint128>(value) * by.multiplier) >> 64);
+  return static_cast<int64_t>((high + value) >> by.shift);
 }
 
 CONVSMITH_HOST_DEVICE int64_t divide_up(int64_t n, const FastDivide& by) {
