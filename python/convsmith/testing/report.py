@@ -25,8 +25,13 @@ loops instead, on the cases of at most {LOOPS_LIMIT} scalar steps."""
 
 
 def backend_names() -> tuple[str, ...]:
-    """Every backend of the dispatch table, available here or not."""
+    """Every backend that the dispatch table may choose, available here or not."""
     return tuple(dict.fromkeys(name for row in ROWS for name in row.backends))
+
+
+def names_on_request() -> tuple[str, ...]:
+    """The backends that run only where they are asked for by name, too slow for anything else."""
+    return tuple(dict.fromkeys(name for row in ROWS for name in row.on_request))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,9 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend",
         nargs="+",
-        choices=backend_names(),
+        choices=(*backend_names(), *names_on_request()),
         help="backends to check; one that cannot run here is then a failure; "
-        "default: all that can run",
+        f"default: all that can run, without {', '.join(names_on_request())}",
     )
     parser.add_argument(
         "--seed",
