@@ -1,4 +1,4 @@
-"""What the compile check reads out of nvcc's words, and what it takes for a fault. No nvcc needed."""
+"""What the compile check reads out of nvcc, and what it takes for a fault. Needs no nvcc."""
 
 from __future__ import annotations
 
