@@ -174,4 +174,10 @@ CONVSMITH_HOST_DEVICE constexpr int swizzled_chunk(int row, int chunk) {
   return chunk ^ ((row / kRowsPerLine) & kMask);
 }
 
+// The same for rows that are read float by float, four neighbouring rows at a time, eight floats
+// (an even chunk and the next) from each.
+CONVSMITH_HOST_DEVICE constexpr int paired_chunk(int row, int chunk) {
+  return chunk ^ ((row & 3) << 1);
+}
+
 }  // namespace convsmith::cuda
