@@ -34,7 +34,8 @@ template <class T>
 void gemm(const GemmShape& shape, float alpha, const T* a, const T* b, float beta,
           const DeviceEpilogue<T>& epilogue, T* c, Stream stream);
 
-// conv2d_*.cu. conv2d_algorithms: the names that fit the shape, the automatic one first.
+// conv2d_*.cu. The tensor cores take rows of whole 16-byte chunks, of x and of y.
+bool conv2d_fits_tensor_cores(const Conv2dShape& shape, int64_t element_bytes);
 template <class T>
 void conv2d_forward(const Conv2dShape& shape, const T* x, const T* weight,
                     const DeviceEpilogue<T>& epilogue, T* y, Algorithm algorithm, Stream stream);
