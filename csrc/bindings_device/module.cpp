@@ -14,4 +14,6 @@ PYBIND11_MODULE(CONVSMITH_MODULE, m) {
       "place; use convsmith.ops.";
   bind_runtime(m);
   bind_elementwise(m);
+  bind_gemm(m);
+  bind_conv2d(m);
 }

@@ -7,5 +7,7 @@ namespace convsmith::bindings {
 
 void bind_runtime(pybind11::module_& m);      // schedules (simt), device properties
 void bind_elementwise(pybind11::module_& m);  // add
+void bind_gemm(pybind11::module_& m);         // and force_tile
+void bind_conv2d(pybind11::module_& m);
 
 }  // namespace convsmith::bindings
