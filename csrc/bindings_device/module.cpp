@@ -16,4 +16,10 @@ PYBIND11_MODULE(CONVSMITH_MODULE, m) {
   bind_elementwise(m);
   bind_gemm(m);
   bind_conv2d(m);
+  bind_pool2d(m);
+  bind_norm(m);
+  bind_activation(m);
+  bind_softmax(m);
+  bind_upsample2d(m);
+  bind_optimizer(m);
 }

@@ -48,6 +48,15 @@ CONVSMITH_DEVICE Values<N> load_values(const T* p) {
   return result;
 }
 
+// The same from an address with no more alignment than its type.
+template <int N>
+CONVSMITH_DEVICE Values<N> load_each(const float* p) {
+  Values<N> result;
+#pragma unroll
+  for (int j = 0; j < N; ++j) result.v[j] = p[j];
+  return result;
+}
+
 template <int N, class T>
 CONVSMITH_DEVICE void store_values(T* p, const Values<N>& values) {
   constexpr int kStep = kAccess<T, N>;
