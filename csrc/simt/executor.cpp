@@ -54,7 +54,9 @@ std::string who_waits() {
   for (int i = 0; i < m.thread_count; ++i) {
     if (m.thread(i).left) gone.push_back(i);
   }
-  if (!gone.empty()) text += "; threads " + ranges(gone) + " have left the kernel";
+  if (!gone.empty()) {
+    text += (text.empty() ? "threads " : "; threads ") + ranges(gone) + " have left the kernel";
+  }
   return text;
 }
 
@@ -222,6 +224,7 @@ void fail(const Site& site, const std::string& what) {
   if (m.current < 0) throw SimtError(text);
   m.fault = std::move(text);
   m.failed = true;
+  race_release(&m.race_end);
   Fiber& from = m.running().fiber;
   m.current = -1;
   Fiber::change(from, m.main, true);

@@ -1,7 +1,6 @@
 // What kernels do to memory through the executor: checks of an address, shared arrays,
 // asynchronous copies, atomics.
 #include <algorithm>
-#include <cstring>
 
 #include "simt/machine.h"
 #include "simt/sanitizers.h"
@@ -29,9 +28,9 @@ void land(PendingCopy& copy) {
   race_write(copy.to, copy.bytes);
   if (copy.valid) {
     race_read(copy.from, copy.bytes);
-    std::memcpy(copy.to, copy.from, copy.bytes);
+    raw_copy(copy.to, copy.from, copy.bytes);
   } else {
-    std::memset(copy.to, 0, copy.bytes);
+    raw_set(copy.to, 0, copy.bytes);
   }
 }
 
@@ -93,7 +92,7 @@ void copy_async(void* shared, const void* global, size_t bytes, bool valid, cons
   Thread& thread = machine().running();
   // From now until the wait the destination holds neither the old data nor the new.
   race_write(shared, bytes);
-  std::memset(shared, kPoison, bytes);
+  raw_set(static_cast<unsigned char*>(shared), kPoison, bytes);
   thread.copies.push_back({static_cast<unsigned char*>(shared),
                            static_cast<const unsigned char*>(global), bytes, valid, thread.commits,
                            site});

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define CONVSMITH_ASAN 1
@@ -39,6 +40,23 @@ inline void unpoison_range([[maybe_unused]] const void* from, [[maybe_unused]] s
 #if CONVSMITH_ASAN
   __asan_unpoison_memory_region(from, bytes);
 #endif
+}
+
+// memset and memcpy that the race checker does not intercept: the executor's own accesses are no
+// thread's.
+inline void raw_set(unsigned char* to, unsigned char value, size_t bytes) {
+  if (!kTsan) {
+    std::memset(to, value, bytes);
+    return;
+  }
+  for (size_t i = 0; i < bytes; ++i) static_cast<volatile unsigned char*>(to)[i] = value;
+}
+inline void raw_copy(unsigned char* to, const unsigned char* from, size_t bytes) {
+  if (!kTsan) {
+    std::memcpy(to, from, bytes);
+    return;
+  }
+  for (size_t i = 0; i < bytes; ++i) static_cast<volatile unsigned char*>(to)[i] = from[i];
 }
 
 // What the executor does to memory on a kernel's behalf, told to the race checker.

@@ -1,7 +1,6 @@
 #include "simt/shared_memory.h"
 
 #include <cstdlib>
-#include <cstring>
 #include <new>
 
 #include "simt/runtime.h"
@@ -56,10 +55,12 @@ void* SharedMemory::find_or_make(const void* key, size_t bytes, const char* name
   unsigned char* data = arena_ + begin;
   unsigned char* zone_end = arena_ + end + kRedZone;
   // The zone in front of the first array, then each array with the zone behind it.
-  for (unsigned char* p = arena_ + used_; p < data; ++p) *p = canary_at(p);
-  std::memset(data, kPoison, bytes);
+  if (regions_.empty()) {
+    for (unsigned char* p = arena_; p < data; ++p) *p = canary_at(p);
+    poison_range(arena_, kRedZone);
+  }
+  raw_set(data, kPoison, bytes);
   for (unsigned char* p = data + bytes; p < zone_end; ++p) *p = canary_at(p);
-  poison_range(arena_ + used_, kRedZone);
   poison_range(data + bytes, static_cast<size_t>(zone_end - data) - bytes);
   regions_.push_back({key, name, data, bytes, zone_end});
   used_ = end;

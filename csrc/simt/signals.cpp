@@ -20,18 +20,24 @@ stack_t stack_before;
 Fiber landing_stack;
 const void* bad_address;
 int bad_signal;
+const char* bad_access;  // "read", "write" or, where the processor does not tell, "access"
 pthread_t launching;
+
+// Only calls into the executor leave a trace, so the line is known to be after the last of them.
+std::string after(const Site& site) {
+  return site.file == nullptr ? std::string() : " (after " + to_text(site) + ")";
+}
 
 [[noreturn]] void land() {
   Machine& m = machine();
   Thread& thread = m.running();
-  if (bad_signal == SIGFPE) fail(thread.site, "integer division by zero after this line");
+  if (bad_signal == SIGFPE) fail(Site{}, "integer division by zero" + after(thread.site));
   if (thread.fiber.overflowed(bad_address)) {
-    fail(thread.site, "the thread's stack overflowed after this line: local arrays too large");
+    fail(Site{}, "the thread's stack overflowed: local arrays too large" + after(thread.site));
   }
   const std::string where = describe_address(bad_address);
-  fail(thread.site, "invalid memory access after this line: " +
-                        (where.empty() ? "an address in no known array" : where));
+  fail(Site{}, std::string("invalid ") + bad_access + ": " +
+                   (where.empty() ? "an address in no known array" : where) + after(thread.site));
 }
 
 void handle(int signal, siginfo_t* info, void* raw_context) {
@@ -45,7 +51,9 @@ void handle(int signal, siginfo_t* info, void* raw_context) {
   bad_signal = signal;
   auto* context = static_cast<ucontext_t*>(raw_context);
   const auto top = reinterpret_cast<uintptr_t>(landing_stack.stack_high()) & ~uintptr_t{15};
+  bad_access = "access";
 #if defined(__x86_64__)
+  if (signal == SIGSEGV) bad_access = (context->uc_mcontext.gregs[REG_ERR] & 2) != 0 ? "write" : "read";
   context->uc_mcontext.gregs[REG_RSP] = static_cast<greg_t>(top - 8);
   context->uc_mcontext.gregs[REG_RIP] = reinterpret_cast<greg_t>(&land);
 #elif defined(__aarch64__)
