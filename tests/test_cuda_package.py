@@ -29,7 +29,7 @@ def batch_norm_forward(x, gamma, beta, y, mean, var, *, eps, stream):
     y[...], mean[...], var[...] = 1, 2, 3
 module = types.ModuleType("convsmith._cuda")
 module.add, module.batch_norm_forward = add, batch_norm_forward
-module.algorithms = lambda op, shape: ["implicit_gemm"]
+module.algorithms = lambda op, shape, dtype: ["direct", dtype]
 module.architectures = lambda: ["80", "90a"]
 sys.modules["convsmith._cuda"] = module
 """
@@ -150,6 +150,9 @@ x = cupy.asarray(numpy.ones((2, 4, 4, 3), "float32"))
 y = ops.add(x, x)
 assert type(y) is cupy.ndarray and (y == {expected}).all()
 assert {native is NO_CUDA} or calls == [4711], "CuPy's current stream"
+from convsmith.backends import native_cuda
+if {native is CUDA}:
+    assert native_cuda.algorithms("add", x.dtype) == ("direct", "float32")
 assert convsmith.which_backend("add", x) == ("native_cuda" if {expected} == 7 else "cupy_fallback")
 weight = cupy.asarray(numpy.ones((5, 3, 3, 3), "float32"))
 z = convsmith.conv2d(x, weight, padding=1)  # a kernel that the native module lacks

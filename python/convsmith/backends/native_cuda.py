@@ -68,7 +68,9 @@ def supports(op: str, dtype: Any, shape: Any = None) -> bool:
 
 
 def algorithms(op: str, dtype: Any, shape: Any = None) -> tuple[str, ...]:
-    return tuple(_cuda.algorithms(op, shape)) if supports(op, dtype, shape) else ()
+    if not supports(op, dtype, shape):
+        return ()
+    return tuple(_cuda.algorithms(op, shape, getattr(dtype, "name", dtype)))
 
 
 def empty(shape: Shape, dtype: Any) -> Array:
