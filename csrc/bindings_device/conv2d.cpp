@@ -18,8 +18,8 @@ cuda::Algorithm parse_algorithm(const std::string& name, const char* op) {
   if (name == "direct") return cuda::Algorithm::direct;
   if (name == "tensor_core") return cuda::Algorithm::tensor_core;
   if (name == "tf32") return cuda::Algorithm::tf32;
-  CONVSMITH_CHECK(false, op << ": algorithm: got '" << name
-                            << "', wanted auto, direct, tensor_core or tf32");
+  CONVSMITH_CHECK(
+      false, op << ": algorithm: got '" << name << "', wanted auto, direct, tensor_core or tf32");
   return cuda::Algorithm::automatic;
 }
 
@@ -28,9 +28,9 @@ void check_extents(const Conv2dShape& s, const char* op) {
   constexpr int64_t kLimit = (int64_t{1} << 31) - 1;
   const int64_t height = s.in_h + s.pad_top + s.pad_bottom;
   const int64_t width = s.in_w + s.pad_left + s.pad_right;
-  CONVSMITH_CHECK(height <= kLimit && width <= kLimit,
-                  op << ": shape: got a padded input of " << height << " x " << width
-                     << ", wanted at most 2^31 - 1 each way");
+  CONVSMITH_CHECK(height <= kLimit && width <= kLimit, op << ": shape: got a padded input of "
+                                                          << height << " x " << width
+                                                          << ", wanted at most 2^31 - 1 each way");
 }
 
 void conv2d_forward(const DeviceView& x, const DeviceView& weight, const OptionalView& bias,
@@ -107,8 +107,8 @@ std::vector<std::string> algorithms(const std::string& op, const py::object& sha
   if (op == "gemm" || op == "conv2d_backward_bias") return {"direct"};
   const bool narrow = dtype == "float16" || dtype == "bfloat16";
   // Without a shape: everything that some shape may take.
-  const bool fits = shape.is_none() || cuda::conv2d_fits_tensor_cores(shape.cast<Conv2dShape>(),
-                                                                      narrow ? 2 : 4);
+  const bool fits =
+      shape.is_none() || cuda::conv2d_fits_tensor_cores(shape.cast<Conv2dShape>(), narrow ? 2 : 4);
   if (!fits) return {"direct"};
   if (narrow) return {"tensor_core", "direct"};
   return {"direct", "tf32"};
@@ -122,8 +122,8 @@ void bind_conv2d(py::module_& m) {
         py::arg("activation"), py::arg("negative_slope"), py::arg("algorithm"), py::kw_only(),
         py::arg("stream") = 0, "y = activation(x * weight + bias + residual)");
   m.def("conv2d_backward_input", &conv2d_backward_input, py::arg("dy"), py::arg("weight"),
-        py::arg("dx"), py::arg("shape"), py::arg("algorithm"), py::kw_only(),
-        py::arg("stream") = 0, "Gradient of the input.");
+        py::arg("dx"), py::arg("shape"), py::arg("algorithm"), py::kw_only(), py::arg("stream") = 0,
+        "Gradient of the input.");
   m.def("conv2d_backward_weight", &conv2d_backward_weight, py::arg("x"), py::arg("dy"),
         py::arg("dweight"), py::arg("shape"), py::arg("algorithm"), py::kw_only(),
         py::arg("stream") = 0, "Gradient of the weight.");

@@ -13,19 +13,19 @@ void gemm(const DeviceView& a, const DeviceView& b, const OptionalView& bias,
           const OptionalView& residual, const DeviceView& c, const GemmShape& shape,
           const std::string& activation, float negative_slope, float alpha, float beta,
           uintptr_t stream) {
-  const Dims a_dims = shape.transpose_a ? Dims{shape.gemm_k, shape.gemm_m}
-                                        : Dims{shape.gemm_m, shape.gemm_k};
-  const Dims b_dims = shape.transpose_b ? Dims{shape.gemm_n, shape.gemm_k}
-                                        : Dims{shape.gemm_k, shape.gemm_n};
+  const Dims a_dims =
+      shape.transpose_a ? Dims{shape.gemm_k, shape.gemm_m} : Dims{shape.gemm_m, shape.gemm_k};
+  const Dims b_dims =
+      shape.transpose_b ? Dims{shape.gemm_n, shape.gemm_k} : Dims{shape.gemm_k, shape.gemm_n};
   const Dims c_dims{shape.gemm_m, shape.gemm_n};
   const Activation kind = parse_activation(activation, kOp);
   with_storage(a, kOp, "a", [&](auto storage) {
     using T = decltype(storage);
     const T* left = input<T>(a, kOp, "a", a_dims);
     const T* right = input<T>(b, kOp, "b", b_dims);
-    const cuda::DeviceEpilogue<T> epilogue{
-        optional_input<T>(bias, kOp, "bias", {shape.gemm_n}),
-        optional_input<T>(residual, kOp, "residual", c_dims), kind, negative_slope};
+    const cuda::DeviceEpilogue<T> epilogue{optional_input<T>(bias, kOp, "bias", {shape.gemm_n}),
+                                           optional_input<T>(residual, kOp, "residual", c_dims),
+                                           kind, negative_slope};
     T* to = output<T>(c, kOp, "c", c_dims);
     py::gil_scoped_release released;
     cuda::gemm(shape, alpha, left, right, beta, epilogue, to, to_stream(stream));
@@ -42,9 +42,9 @@ void bind_gemm(py::module_& m) {
   m.def(
       "force_tile",
       [](int row, int64_t splits) {
-        CONVSMITH_CHECK(row >= -1 && splits >= 0,
-                        "force_tile: got row " << row << ", splits " << splits
-                                               << ", wanted a row or -1, and splits or 0");
+        CONVSMITH_CHECK(row >= -1 && splits >= 0, "force_tile: got row "
+                                                      << row << ", splits " << splits
+                                                      << ", wanted a row or -1, and splits or 0");
         cuda::force_tile(row, splits);
       },
       py::arg("row") = -1, py::arg("splits") = 0,

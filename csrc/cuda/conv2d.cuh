@@ -63,18 +63,23 @@ inline Window phase_window(const Conv2dShape& s, const AxisPhase& h, const AxisP
 // Where the pixels of a phase lie in dx.
 inline ScatteredRows phase_rows(const Conv2dShape& s, const AxisPhase& h, const AxisPhase& w) {
   if (s.stride_h == 1 && s.stride_w == 1) return {};  // one phase: every pixel, in order
-  return {{narrow(h.pixels), narrow(w.pixels)}, narrow(s.in_h), narrow(s.in_w),
-          narrow(h.first_pixel), narrow(w.first_pixel), narrow(s.stride_h), narrow(s.stride_w)};
+  return {{narrow(h.pixels), narrow(w.pixels)},
+          narrow(s.in_h),
+          narrow(s.in_w),
+          narrow(h.first_pixel),
+          narrow(w.first_pixel),
+          narrow(s.stride_h),
+          narrow(s.stride_w)};
 }
 
-// Calls body(h, w) for every phase that has both taps and pixels: at most as often as there are taps.
+// Calls body(h, w) for every phase that has both taps and pixels: at most as often as there are
+// taps.
 template <class Body>
 void for_each_phase(const Conv2dShape& s, Body&& body) {
   const int64_t phases_h = tapped_phases(s.kernel_h, s.stride_h, s.dilation_h);
   const int64_t phases_w = tapped_phases(s.kernel_w, s.stride_w, s.dilation_w);
   for (int64_t tap_h = 0; tap_h < phases_h; ++tap_h) {
-    const AxisPhase h =
-        axis_phase(tap_h, s.in_h, s.kernel_h, s.stride_h, s.dilation_h, s.pad_top);
+    const AxisPhase h = axis_phase(tap_h, s.in_h, s.kernel_h, s.stride_h, s.dilation_h, s.pad_top);
     for (int64_t tap_w = 0; tap_w < phases_w && h.pixels > 0; ++tap_w) {
       const AxisPhase w =
           axis_phase(tap_w, s.in_w, s.kernel_w, s.stride_w, s.dilation_w, s.pad_left);
@@ -93,10 +98,9 @@ inline bool leaves_pixels_untouched(const Conv2dShape& s) {
 template <class T>
 bool takes_tensor_cores(const Conv2dShape& s, Algorithm algorithm, const T* first,
                         const T* second) {
-  const bool asked = sizeof(T) == 2 ? algorithm != Algorithm::direct
-                                    : algorithm == Algorithm::tf32;
-  const bool aligned_both = reinterpret_cast<uintptr_t>(first) % 16 == 0 &&
-                            reinterpret_cast<uintptr_t>(second) % 16 == 0;
+  const bool asked = sizeof(T) == 2 ? algorithm != Algorithm::direct : algorithm == Algorithm::tf32;
+  const bool aligned_both =
+      reinterpret_cast<uintptr_t>(first) % 16 == 0 && reinterpret_cast<uintptr_t>(second) % 16 == 0;
   return asked && aligned_both && conv2d_fits_tensor_cores(s, sizeof(T));
 }
 

@@ -2,10 +2,10 @@
 //                                      * weight[oc, kh, kw, ic]   where the division is exact
 //
 // Pixels with the same (ih + p) mod s, (iw + p) mod s meet the same taps: each such stride phase is
-// an implicit GEMM of its own (rows: its pixels, depth: its taps and output channels), launched with
-// its taps alone, so that no multiplication by zero is done. Phases that no tap meets (a kernel
-// smaller than the stride, or a dilation that shares a factor with it) are zero: then dx is cleared
-// first. There are at most as many launches as taps.
+// an implicit GEMM of its own (rows: its pixels, depth: its taps and output channels), launched
+// with its taps alone, so that no multiplication by zero is done. Phases that no tap meets (a
+// kernel smaller than the stride, or a dilation that shares a factor with it) are zero: then dx is
+// cleared first. There are at most as many launches as taps.
 #include "cuda/conv2d.cuh"
 #include "cuda/gemm_launch.cuh"
 
@@ -65,12 +65,11 @@ void conv2d_backward_input(const Conv2dShape& s, const T* dy, const T* weight, T
   if (is_depthwise(s)) return depthwise_backward_input(s, dy, weight, dx, stream);
   const int64_t channels = group_in_c(s), out_channels = group_out_c(s);
   if (is_plain_product(s)) {
-    return multiply_matrices<T>(kOp,
-                                plain_problem(output_pixels(s), channels, out_channels, s.groups,
-                                              dx, s.in_c, channels),
-                                {dy, s.out_c, out_channels, true},
-                                {weight, channels, out_channels * channels, false}, algorithm,
-                                stream);
+    return multiply_matrices<T>(
+        kOp,
+        plain_problem(output_pixels(s), channels, out_channels, s.groups, dx, s.in_c, channels),
+        {dy, s.out_c, out_channels, true}, {weight, channels, out_channels * channels, false},
+        algorithm, stream);
   }
   if (leaves_pixels_untouched(s)) {
     const int64_t size = s.batch * s.in_h * s.in_w * s.in_c;
@@ -85,7 +84,7 @@ template void conv2d_backward_input(const Conv2dShape&, const float*, const floa
                                     Algorithm, Stream);
 template void conv2d_backward_input(const Conv2dShape&, const float16*, const float16*, float16*,
                                     Algorithm, Stream);
-template void conv2d_backward_input(const Conv2dShape&, const bfloat16*, const bfloat16*,
-                                    bfloat16*, Algorithm, Stream);
+template void conv2d_backward_input(const Conv2dShape&, const bfloat16*, const bfloat16*, bfloat16*,
+                                    Algorithm, Stream);
 
 }  // namespace convsmith::cuda

@@ -34,8 +34,8 @@ void conv2d_backward_weight(const Conv2dShape& s, const T* x, const T* dy, T* dw
   if (is_depthwise(s)) return depthwise_backward_weight(s, x, dy, dweight, stream);
   const int64_t channels = group_in_c(s), out_channels = group_out_c(s);
   const int64_t gemm_n = s.kernel_h * s.kernel_w * channels, pixels = output_pixels(s);
-  const GemmProblem<T> problem = plain_problem(out_channels, gemm_n, pixels, s.groups, dweight,
-                                               gemm_n, out_channels * gemm_n);
+  const GemmProblem<T> problem =
+      plain_problem(out_channels, gemm_n, pixels, s.groups, dweight, gemm_n, out_channels * gemm_n);
   if (is_plain_product(s)) {
     return multiply_matrices<T>(kOp, problem, {dy, s.out_c, out_channels, false},
                                 {x, s.in_c, channels, false}, algorithm, stream);

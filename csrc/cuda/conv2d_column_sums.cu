@@ -3,9 +3,9 @@
 //   conv2d_backward_bias               dbias[c] = sum_p dy[p, c]
 //   depthwise conv2d_backward_weight   dweight[oc, kh, kw] = sum_p dy[p, oc] * x[window(p), ic]
 //
-// Memory-bound. A block takes 32 channels, neighbours in memory, and eight of its rows of threads go
-// through the pixels in turn; pixels are split over blocks besides. Rows and splits are added in a
-// fixed order, and their number depends on the shape alone, so the bits never change.
+// Memory-bound. A block takes 32 channels, neighbours in memory, and eight of its rows of threads
+// go through the pixels in turn; pixels are split over blocks besides. Rows and splits are added in
+// a fixed order, and their number depends on the shape alone, so the bits never change.
 #include "cuda/conv2d.cuh"
 #include "cuda/gemm_launch.cuh"
 
@@ -104,8 +104,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
         for (int i = 0; i < kTaps; ++i) {
           if (first_w + i >= window.taps.mid) continue;
-          const WindowTap tap =
-              window_tap(window, {static_cast<uint32_t>(tap_h), first_w + i, 0});
+          const WindowTap tap = window_tap(window, {static_cast<uint32_t>(tap_h), first_w + i, 0});
           if (inside_image(window, place, tap)) {
             total[i] += gradient * to_float(x[place.offset + tap.offset]);
           }
@@ -174,8 +173,8 @@ void depthwise_backward_weight(const Conv2dShape& s, const T* x, const T* dy, T*
          });
 }
 
-#define CONVSMITH_INSTANTIATE(T)                                                            \
-  template void conv2d_backward_bias(int64_t, int64_t, const T*, T*, Stream);               \
+#define CONVSMITH_INSTANTIATE(T)                                              \
+  template void conv2d_backward_bias(int64_t, int64_t, const T*, T*, Stream); \
   template void depthwise_backward_weight(const Conv2dShape&, const T*, const T*, T*, Stream)
 CONVSMITH_INSTANTIATE(float);
 CONVSMITH_INSTANTIATE(float16);

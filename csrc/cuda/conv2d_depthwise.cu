@@ -27,7 +27,7 @@ struct DepthwiseProblem {
   const T* weight;
   Window window;  // taps.low is unused
   int64_t channels, divide, reads, filter_taps;
-  int64_t first_tap;                // of the window's taps in the filter, and how far they lie apart
+  int64_t first_tap;  // of the window's taps in the filter, and how far they lie apart
   int64_t tap_stride_h, tap_stride_w;
   int64_t strips, strips_per_row, channel_tiles;
   GemmOutput<T> output;
@@ -36,7 +36,7 @@ struct DepthwiseProblem {
 template <int V, class T>
 CONVSMITH_DEVICE void depthwise_block(const DepthwiseProblem<T>& p) {
   constexpr int kAcross = kChannels / V, kStrips = kThreads / kAcross;
-  CONVSMITH_SHARED(float, filters, kTapChunk * kChannels);
+  CONVSMITH_SHARED(float, filters, kTapChunk* kChannels);
   const Window& window = p.window;
   const int place = static_cast<int>(threadIdx.x) % kAcross * V;
   const int taps_w = window.taps.mid;
@@ -101,12 +101,12 @@ CONVSMITH_DEVICE void depthwise_block(const DepthwiseProblem<T>& p) {
 }
 
 template <class T, int V>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 3)
     conv2d_forward_depthwise_kernel(DepthwiseProblem<T> problem) {
   depthwise_block<V>(problem);
 }
 template <class T, int V>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 3)
     conv2d_backward_input_depthwise_kernel(DepthwiseProblem<T> problem) {
   depthwise_block<V>(problem);
 }
@@ -127,8 +127,8 @@ void run(const char* op, Kernel<T> by_four, Kernel<T> one_by_one, DepthwiseProbl
                        aligned<4>(out.epilogue.bias) && aligned<4>(out.epilogue.residual);
   const int64_t strips_per_block = kThreads / (kChannels / (vectors ? 4 : 1));
   const int64_t blocks = problem.channel_tiles * divide_up(problem.strips, strips_per_block);
-  launch(op, vectors ? by_four : one_by_one, Grid{smaller(blocks, kMaxBlocks)}, kThreads, 0,
-         stream, problem);
+  launch(op, vectors ? by_four : one_by_one, Grid{smaller(blocks, kMaxBlocks)}, kThreads, 0, stream,
+         problem);
 }
 
 }  // namespace
@@ -179,9 +179,9 @@ void depthwise_backward_input(const Conv2dShape& s, const T* dy, const T* weight
   });
 }
 
-#define CONVSMITH_INSTANTIATE(T)                                                                 \
-  template void depthwise_forward(const Conv2dShape&, const T*, const T*,                        \
-                                  const DeviceEpilogue<T>&, T*, Stream);                         \
+#define CONVSMITH_INSTANTIATE(T)                                          \
+  template void depthwise_forward(const Conv2dShape&, const T*, const T*, \
+                                  const DeviceEpilogue<T>&, T*, Stream);  \
   template void depthwise_backward_input(const Conv2dShape&, const T*, const T*, T*, Stream)
 CONVSMITH_INSTANTIATE(float);
 CONVSMITH_INSTANTIATE(float16);

@@ -53,8 +53,8 @@ __global__ void __launch_bounds__(kThreads) conv2d_forward_first_layer_kernel(Fi
   const Window& window = p.window;
   const int thread = static_cast<int>(threadIdx.x);
   const int column = thread % kTileW, place = thread / kTileW * kOutputs;
-  const int depth = p.kernel_w * p.in_c;       // of one kernel row
-  const int patch_row = p.patch_w * p.in_c;    // floats
+  const int depth = p.kernel_w * p.in_c;     // of one kernel row
+  const int patch_row = p.patch_w * p.in_c;  // floats
   const int row_step = window.step_h * patch_row;
 
   for (int64_t task = blockIdx.x; task < p.tasks; task += gridDim.x) {
@@ -71,8 +71,8 @@ __global__ void __launch_bounds__(kThreads) conv2d_forward_first_layer_kernel(Fi
       const int64_t y = y0 + i / patch_row, x = x0 + i % patch_row / p.in_c;
       float value = 0.0f;
       if (y >= 0 && y < window.image_h && x >= 0 && x < window.image_w) {
-        value = to_float(p.x[((image * window.image_h + y) * window.image_w + x) * p.in_c +
-                             i % p.in_c]);
+        value = to_float(
+            p.x[((image * window.image_h + y) * window.image_w + x) * p.in_c + i % p.in_c]);
       }
       patch[i] = value;
     }
@@ -90,8 +90,8 @@ __global__ void __launch_bounds__(kThreads) conv2d_forward_first_layer_kernel(Fi
         filters[k * kChannels + c] = value;
       }
       sync_block();
-      const float* const line = patch + kernel_row * window.tap_step_h * patch_row +
-                                column * window.step_w * p.in_c;
+      const float* const line =
+          patch + kernel_row * window.tap_step_h * patch_row + column * window.step_w * p.in_c;
       for (int k = 0; k < depth; ++k) {
         const float* const from = line + k / p.in_c * window.tap_step_w * p.in_c + k % p.in_c;
         const Pack<float, 4> low = load_pack<4>(filters + k * kChannels + place);

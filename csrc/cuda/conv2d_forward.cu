@@ -1,9 +1,9 @@
 // y[n, oh, ow, oc] = activation(sum_{kh, kw, ic} x[n, oh*s - p + kh*d, ow*s - p + kw*d, ic]
 //                                                * weight[oc, kh, kw, ic] + bias + residual)
 //
-// Implicit GEMM: rows are the output pixels of the whole batch, so that 7x7 maps waste none; columns
-// are output channels; depth is (kh, kw, ic), which lies contiguous in x tap by tap and contiguous
-// in weight throughout. Each group is a GEMM of its own in the same launch.
+// Implicit GEMM: rows are the output pixels of the whole batch, so that 7x7 maps waste none;
+// columns are output channels; depth is (kh, kw, ic), which lies contiguous in x tap by tap and
+// contiguous in weight throughout. Each group is a GEMM of its own in the same launch.
 #include "cuda/conv2d.cuh"
 #include "cuda/gemm_launch.cuh"
 
@@ -41,8 +41,8 @@ void conv2d_forward(const Conv2dShape& s, const T* x, const T* weight,
   if (is_first_layer(s)) return first_layer_forward(s, x, weight, epilogue, y, stream);
   const int64_t channels = group_in_c(s), out_channels = group_out_c(s);
   const int64_t gemm_k = s.kernel_h * s.kernel_w * channels;
-  GemmProblem<T> problem = plain_problem(output_pixels(s), out_channels, gemm_k, s.groups, y,
-                                         s.out_c, out_channels);
+  GemmProblem<T> problem =
+      plain_problem(output_pixels(s), out_channels, gemm_k, s.groups, y, s.out_c, out_channels);
   problem.output.epilogue = epilogue;
   if (is_plain_product(s)) {
     return multiply_matrices<T>(kOp, problem, {x, s.in_c, channels, true},

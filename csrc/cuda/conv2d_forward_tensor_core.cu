@@ -10,7 +10,7 @@ namespace {
 template <class T, class Tile>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::BLOCKS)
     conv2d_forward_tensor_core_kernel(GemmProblem<T> problem, WindowByPixel<T> x,
-                          MatrixSource<T, true> weight) {
+                                      MatrixSource<T, true> weight) {
   tensor_gemm_block<Tile>(problem, x, weight);
 }
 
@@ -25,12 +25,13 @@ struct ForwardKernels {
 
 template <class T>
 void forward_on_tensor_cores(const GemmProblem<T>& problem, const WindowByPixel<T>& x,
-                        const MatrixSource<T, true>& weight, Stream stream) {
+                             const MatrixSource<T, true>& weight, Stream stream) {
   launch_tensor<ForwardKernels>("conv2d_forward", problem, x, weight, stream);
 }
 
-#define CONVSMITH_INSTANTIATE(T) \
-  template void forward_on_tensor_cores(const GemmProblem<T>&, const WindowByPixel<T>&, const MatrixSource<T, true>&, Stream)
+#define CONVSMITH_INSTANTIATE(T)                                                        \
+  template void forward_on_tensor_cores(const GemmProblem<T>&, const WindowByPixel<T>&, \
+                                        const MatrixSource<T, true>&, Stream)
 CONVSMITH_INSTANTIATE(float);
 CONVSMITH_INSTANTIATE(float16);
 CONVSMITH_INSTANTIATE(bfloat16);

@@ -3,10 +3,10 @@
 //
 // A block computes a BM x BN tile, each thread TM x TN of it in registers: 64 multiply-adds feed on
 // 16 numbers read from shared memory, which keeps the multipliers busy instead of the memory. Tiles
-// of A and B lie in shared memory depth by depth, as float whatever the storage, in two buffers: the
-// next tile travels through registers while the current one is multiplied, so one barrier a step
-// suffices. At the end the accumulators pass row by row through the same shared memory, so that
-// stores are contiguous and the epilogue is compiled once, not once per accumulator.
+// of A and B lie in shared memory depth by depth, as float whatever the storage, in two buffers:
+// the next tile travels through registers while the current one is multiplied, so one barrier a
+// step suffices. At the end the accumulators pass row by row through the same shared memory, so
+// that stores are contiguous and the epilogue is compiled once, not once per accumulator.
 #pragma once
 
 #include "cuda/gemm_output.cuh"
@@ -97,7 +97,7 @@ CONVSMITH_DEVICE void direct_gemm_block(const GemmProblem<T>& problem, SourceA a
   constexpr int kThreads = Tile::kThreads;
   constexpr int kPitchA = BM + 4, kPitchB = BN + 4;  // + 4: transposing stores hit all banks
   constexpr int kBuffer = BK * (kPitchA + kPitchB);
-  constexpr int kStage = Tile::kThreadsM * BN;       // one row of every thread
+  constexpr int kStage = Tile::kThreadsM * BN;  // one row of every thread
   CONVSMITH_SHARED(float, memory, (2 * kBuffer > kStage ? 2 * kBuffer : kStage));
 
   const BlockTask task = block_task(problem);

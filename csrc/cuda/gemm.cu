@@ -70,10 +70,10 @@ void gemm(const GemmShape& shape, float alpha, const T* a, const T* b, float bet
   multiply_matrices("gemm", problem, left, right, Algorithm::automatic, stream);
 }
 
-#define CONVSMITH_INSTANTIATE(T)                                                               \
-  template void gemm(const GemmShape&, float, const T*, const T*, float,                       \
-                     const DeviceEpilogue<T>&, T*, Stream);                                    \
-  template void multiply_matrices(const char*, const GemmProblem<T>&, const StoredMatrix<T>&,  \
+#define CONVSMITH_INSTANTIATE(T)                                                                   \
+  template void gemm(const GemmShape&, float, const T*, const T*, float, const DeviceEpilogue<T>&, \
+                     T*, Stream);                                                                  \
+  template void multiply_matrices(const char*, const GemmProblem<T>&, const StoredMatrix<T>&,      \
                                   const StoredMatrix<T>&, Algorithm, Stream)
 CONVSMITH_INSTANTIATE(float);
 CONVSMITH_INSTANTIATE(float16);

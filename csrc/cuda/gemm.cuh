@@ -31,8 +31,8 @@ void with_matrix_sources(const GemmProblem<T>& problem, const StoredMatrix<T>& a
     }
   };
   if (a.depth_contiguous) {
-    with_b(MatrixSource<T, true>{a.data, a.group_stride, problem.gemm_m, problem.gemm_k, a.stride,
-                                 0});
+    with_b(
+        MatrixSource<T, true>{a.data, a.group_stride, problem.gemm_m, problem.gemm_k, a.stride, 0});
   } else {
     with_b(MatrixSource<T, false>{a.data, a.group_stride, problem.gemm_m, problem.gemm_k, a.stride,
                                   0});

@@ -19,8 +19,8 @@ struct GemmOutput {
   float alpha, beta;
   int64_t row_stride, group_stride;  // elements
   ScatteredRows rows;
-  float* partial;                    // null: one split
-  bool vectors;                      // four neighbours in n may be read and written at once
+  float* partial;  // null: one split
+  bool vectors;    // four neighbours in n may be read and written at once
 };
 
 template <class T>
@@ -28,7 +28,7 @@ struct GemmProblem {
   int64_t gemm_m, gemm_n, gemm_k, groups;
   int64_t splits, k_per_split;  // k_per_split: a multiple of the tile's depth
   int64_t tile_rows, tile_columns;
-  int64_t first_tile;           // of this launch: a grid holds 2^31 - 1 blocks
+  int64_t first_tile;  // of this launch: a grid holds 2^31 - 1 blocks
   GemmOutput<T> output;
 };
 
@@ -82,13 +82,13 @@ CONVSMITH_DEVICE void finish_outputs(const GemmOutput<T>& output, int64_t group,
   Pack<T, V> result;
 #pragma unroll
   for (int j = 0; j < V; ++j) {
-    result.v[j] = from_float<T>(
-        activate(epilogue.activation, epilogue.negative_slope, values[j]));
+    result.v[j] = from_float<T>(activate(epilogue.activation, epilogue.negative_slope, values[j]));
   }
   store_pack(output.data + offset, result);
 }
 
-// Four neighbours of a row from shared memory to C or to the partial sums; those outside C stop here.
+// Four neighbours of a row from shared memory to C or to the partial sums; those outside C stop
+// here.
 template <class T>
 CONVSMITH_DEVICE void store_outputs(const GemmProblem<T>& problem, const BlockTask& task, int64_t m,
                                     int64_t n, const float* staged) {

@@ -1,6 +1,7 @@
-// c = activation(alpha op(a) op(b) + beta c + bias + residual) on tensor cores: bfloat16 and float16
-// (mma.m16n8k16), float as TF32 (mma.m16n8k8). The four transpositions are four pairs of sources.
-// Main tile 128 x 128 x 32 in 64 x 64 warp tiles, four stages (tile_table.h, tensor_gemm.cuh).
+// c = activation(alpha op(a) op(b) + beta c + bias + residual) on tensor cores: bfloat16 and
+// float16 (mma.m16n8k16), float as TF32 (mma.m16n8k8). The four transpositions are four pairs of
+// sources. Main tile 128 x 128 x 32 in 64 x 64 warp tiles, four stages (tile_table.h,
+// tensor_gemm.cuh).
 #include <type_traits>
 
 #include "cuda/gemm.cuh"
@@ -36,8 +37,8 @@ void multiply_on_tensor_cores(const char* op, const GemmProblem<T>& problem,
   });
 }
 
-#define CONVSMITH_INSTANTIATE(T)                                                                  \
-  template void multiply_on_tensor_cores(const char*, const GemmProblem<T>&,                      \
+#define CONVSMITH_INSTANTIATE(T)                                             \
+  template void multiply_on_tensor_cores(const char*, const GemmProblem<T>&, \
                                          const StoredMatrix<T>&, const StoredMatrix<T>&, Stream)
 CONVSMITH_INSTANTIATE(float);
 CONVSMITH_INSTANTIATE(float16);

@@ -51,15 +51,15 @@ struct Window {
   int64_t pixel_stride;  // elements from a pixel of the image to its right neighbour
   int32_t image_h, image_w;
   uint32_t batch;
-  Radix grid;            // rows of C: (n, r, c) with r < grid.mid, c < grid.low
+  Radix grid;  // rows of C: (n, r, c) with r < grid.mid, c < grid.low
   int32_t step_h, step_w, first_h, first_w;
   uint32_t taps_h;
-  Radix taps;            // depth: (a, b, channel) with a < taps_h, b < taps.mid, channel < taps.low
+  Radix taps;  // depth: (a, b, channel) with a < taps_h, b < taps.mid, channel < taps.low
   int32_t tap_step_h, tap_step_w;
 };
 
-// A pixel or a tap outside the problem carries this coordinate, one in y and the other in x, so that
-// no sum falls inside an image, not even that of an outside pixel and an outside tap.
+// A pixel or a tap outside the problem carries this coordinate, one in y and the other in x, so
+// that no sum falls inside an image, not even that of an outside pixel and an outside tap.
 constexpr int32_t kOutside = INT32_MIN;
 
 // The window of one pixel before any tap is added; offset counts elements and may be negative.
@@ -88,7 +88,8 @@ CONVSMITH_HOST_DEVICE constexpr WindowTap window_tap(const Window& w, Digits tap
 }
 
 // Unsigned, so that one comparison covers both ends and the addition may wrap.
-CONVSMITH_HOST_DEVICE constexpr bool inside_image(const Window& w, WindowPixel pixel, WindowTap tap) {
+CONVSMITH_HOST_DEVICE constexpr bool inside_image(const Window& w, WindowPixel pixel,
+                                                  WindowTap tap) {
   const uint32_t y = static_cast<uint32_t>(pixel.y) + static_cast<uint32_t>(tap.y);
   const uint32_t x = static_cast<uint32_t>(pixel.x) + static_cast<uint32_t>(tap.x);
   return y < static_cast<uint32_t>(w.image_h) && x < static_cast<uint32_t>(w.image_w);

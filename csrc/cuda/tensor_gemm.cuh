@@ -1,5 +1,6 @@
 // C[m, n] = sum_k A[m, k] B[k, n] on tensor cores (mma.sync), for every operand source whose rows
-// are whole 16-byte chunks: bfloat16 and float16 as they are, float rounded to TF32. Sums are float.
+// are whole 16-byte chunks: bfloat16 and float16 as they are, float rounded to TF32. Sums are
+// float.
 //
 // A block computes a BM x BN tile, each warp WM x WN of it: with 64 x 64, eight matrix loads feed
 // 32 products. Tiles of A and B travel from global to shared memory by asynchronous 16-byte copies,

@@ -56,10 +56,11 @@ constexpr TileRow kDirectTable[kDirectTiles] = {
 };
 
 // Tensor cores: 1024 multiply-adds a cycle by mma.sync in 16 bits.
-using TensorLarge = TensorTile<128, 128, 64, 64, 4, 2>;  // 64x64 warp tiles: 32 mma per 8 matrix loads
+using TensorLarge =
+    TensorTile<128, 128, 64, 64, 4, 2>;  // 64x64 warp tiles: 32 mma per 8 matrix loads
 using TensorNarrow = TensorTile<128, 64, 64, 32, 4, 3>;  // 64 output channels
 using TensorMedium = TensorTile<64, 64, 32, 32, 4, 4>;   // 7x7 and 14x14 maps
-using TensorSmall = TensorTile<32, 32, 16, 16, 3, 4>;    // tiny problems; also the tile of most tests
+using TensorSmall = TensorTile<32, 32, 16, 16, 3, 4>;  // tiny problems; also the tile of most tests
 constexpr int kTensorTiles = 4;
 constexpr TileRow kTensorTable[kTensorTiles] = {
     {TensorLarge::BM, TensorLarge::BN, 32, 2, 900},
@@ -78,9 +79,9 @@ TileChoice& forced_choice();
 
 constexpr int64_t kUnits = 132;
 constexpr int64_t kMaxSplits = 64;
-constexpr int64_t kReductionCycles = 4000;        // launching and draining the second kernel
+constexpr int64_t kReductionCycles = 4000;         // launching and draining the second kernel
 constexpr int64_t kReductionBytesPerCycle = 2000;  // about 3.5 TB/s
-constexpr int64_t kTileCycles = 1500;             // filling the pipeline, storing the tile
+constexpr int64_t kTileCycles = 1500;              // filling the pipeline, storing the tile
 
 namespace tile_detail {
 constexpr int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -95,16 +96,22 @@ constexpr double estimated_cycles(const TileRow& tile, int64_t gemm_m, int64_t g
   // A multiprocessor with fewer blocks than it can hold runs below its rate: one block alone
   // reaches about half of it.
   const double full = static_cast<double>(kUnits * tile.blocks_per_unit);
-  const double waves = blocks <= full ? 1.0 : static_cast<double>(static_cast<int64_t>((blocks + full - 1) / full));
-  const double resident = blocks <= kUnits ? 1.0 : (blocks >= full ? tile.blocks_per_unit : blocks / kUnits);
-  const double share = 0.5 + 0.5 * (tile.blocks_per_unit == 1 ? 1.0 : (resident - 1.0) / (tile.blocks_per_unit - 1.0));
-  const double steps = static_cast<double>(tile_detail::up(tile_detail::up(gemm_k, splits), tile.bk) * tile.bk);
+  const double waves =
+      blocks <= full ? 1.0 : static_cast<double>(static_cast<int64_t>((blocks + full - 1) / full));
+  const double resident =
+      blocks <= kUnits ? 1.0 : (blocks >= full ? tile.blocks_per_unit : blocks / kUnits);
+  const double share =
+      0.5 +
+      0.5 * (tile.blocks_per_unit == 1 ? 1.0 : (resident - 1.0) / (tile.blocks_per_unit - 1.0));
+  const double steps =
+      static_cast<double>(tile_detail::up(tile_detail::up(gemm_k, splits), tile.bk) * tile.bk);
   const double work = resident * tile.bm * tile.bn * steps / (tile.rate * share);
   const double reduction =
-      splits == 1 ? 0.0
-                  : kReductionCycles + 8.0 * static_cast<double>(splits) * static_cast<double>(gemm_m) *
-                                           static_cast<double>(gemm_n) * static_cast<double>(groups) /
-                                           kReductionBytesPerCycle;
+      splits == 1
+          ? 0.0
+          : kReductionCycles + 8.0 * static_cast<double>(splits) * static_cast<double>(gemm_m) *
+                                   static_cast<double>(gemm_n) * static_cast<double>(groups) /
+                                   kReductionBytesPerCycle;
   return waves * (work + kTileCycles) + reduction;
 }
 

@@ -51,7 +51,9 @@ def supports(op: str, dtype: Any, shape: Any = None) -> bool:
 
 
 def algorithms(op: str, dtype: Any, shape: Any = None) -> tuple[str, ...]:
-    return tuple(_simt.algorithms(op, shape)) if supports(op, dtype, shape) else ()
+    if not supports(op, dtype, shape):
+        return ()
+    return tuple(_simt.algorithms(op, shape, getattr(dtype, "name", dtype)))
 
 
 @contextmanager
