@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -150,12 +152,15 @@ def test_tensors_that_cannot_be_lent(torch):
 
 
 class OnADevice:
-    """A tensor that says through DLPack that it lives on a CUDA device."""
+    """A tensor that says through DLPack on which device it lives."""
 
     shape = (2, 6, 6, 4)
 
+    def __init__(self, device_type):
+        self.device_type = device_type
+
     def __dlpack_device__(self):
-        return (2, 0)
+        return (self.device_type, 0)
 
     def __dlpack__(self, **_):
         raise AssertionError("nothing may be moved between devices silently")
@@ -165,8 +170,14 @@ class OnADevice:
 
 
 def test_a_tensor_on_another_device_is_refused():
-    with pytest.raises(TypeError, match=r"max_pool2d: x: .* device type 2, wanted one on the CPU"):
-        convsmith.max_pool2d(OnADevice(), 2)
+    with pytest.raises(TypeError, match=r"max_pool2d: x: .* device type 10, wanted one on the CPU"):
+        convsmith.max_pool2d(OnADevice(10), 2)
+
+
+def test_a_tensor_on_a_gpu_needs_cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(TypeError, match=r"max_pool2d: x: got a .* on a GPU, which needs CuPy"):
+        convsmith.max_pool2d(OnADevice(2), 2)
 
 
 FRONTS = {

@@ -58,13 +58,24 @@ OPS = (
 
 @dataclass(frozen=True)
 class Row:
-    """An array type, named so that its library need not be imported, and its backends."""
+    """An array type, named so that its library need not be imported, and its backends.
+
+    on_request: backends that take these arrays too, but only where use_backend names them.
+    """
 
     array_type: str
     backends: tuple[str, ...]
+    on_request: tuple[str, ...] = ()
+
+    @property
+    def all_backends(self) -> tuple[str, ...]:
+        return self.backends + self.on_request
 
 
-ROWS = (Row("numpy.ndarray", ("native_cpu", "reference")),)
+ROWS = (
+    Row("numpy.ndarray", ("native_cpu", "reference"), on_request=("simt",)),
+    Row("cupy.ndarray", ("native_cuda", "cupy_fallback")),
+)
 
 _row_of_type: dict[type, Row] = {}  # filled as types are met
 _modules: dict[str, ModuleType] = {}
@@ -143,10 +154,10 @@ def _choose(op: str, row: Row, dtype: Any, shape: Any) -> ModuleType:
 
 
 def _choose_forced(op: str, row: Row, dtype: Any, shape: Any, forced: str) -> ModuleType:
-    if forced not in row.backends:
+    if forced not in row.all_backends:
         raise TypeError(
             f"{op}: got a {row.array_type}, which the backend {forced}, forced by use_backend, "
-            f"does not take; wanted one of {', '.join(row.backends)}"
+            f"does not take; wanted one of {', '.join(row.all_backends)}"
         )
     backend = _load(forced)
     if not backend.supports(op, dtype, shape):
@@ -154,7 +165,7 @@ def _choose_forced(op: str, row: Row, dtype: Any, shape: Any, forced: str) -> Mo
         raise ValueError(
             f"{op}: got dtype {np.dtype(dtype)} for the backend {forced}, forced by use_backend, "
             f"wanted a case that it supports ({reason}); leave the block or force another of "
-            f"{', '.join(row.backends)}"
+            f"{', '.join(row.all_backends)}"
         )
     return backend
 
@@ -168,7 +179,7 @@ def _load(name: str) -> ModuleType:
 
 
 def _names() -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for row in ROWS for name in row.backends))
+    return tuple(dict.fromkeys(name for row in ROWS for name in row.all_backends))
 
 
 def _check_name(name: str) -> None:

@@ -109,11 +109,34 @@ def _cuda() -> dict[str, Any]:
     driver, why_no_driver = machine.cuda_driver()
     cupy, says = machine.cupy_state()
     return {
+        "GPU arrays": _gpu_arrays(driver, why_no_driver, cupy, says),
         "compiler": f"{path} ({release})" if path else "none (nvcc not found)",
         "driver": f"supports CUDA {driver}" if driver else f"none ({why_no_driver})",
+        "kernels for": _kernels_for(),
         "GPUs": machine.gpus(),
         "CuPy": f"{cupy} ({says})" if cupy else f"none ({says})",
     }
+
+
+def _gpu_arrays(driver: str, why_no_driver: str, cupy: str, says: str) -> str:
+    """One sentence: what runs CuPy arrays, or what is missing first."""
+    missing = why_not("native_cuda")
+    if not missing:
+        return "run by convsmith's kernels (native_cuda)"
+    if not why_not("cupy_fallback"):
+        return f"run by CuPy's own operations (cupy_fallback), since {missing}"
+    if not driver:
+        return f"none: this machine has no NVIDIA driver ({why_no_driver})"
+    if not cupy:
+        extra = "cuda12" if driver.startswith("12") else "cuda13"
+        return f"none: CuPy is missing ({says}); pip install 'convsmith[{extra}]'"
+    return f"none: {why_not('cupy_fallback')}"
+
+
+def _kernels_for() -> str | None:
+    """The GPU architectures that the native module holds code for."""
+    module, _ = machine.native_module("_cuda")
+    return ", ".join(module.architectures()) if hasattr(module, "architectures") else None
 
 
 def _backends() -> list[dict[str, Any]]:

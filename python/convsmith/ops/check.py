@@ -6,6 +6,7 @@ all the wording is in functions that only a failure reaches.
 
 from __future__ import annotations
 
+import sys
 from math import inf
 from operator import index
 from typing import Any
@@ -18,6 +19,7 @@ from convsmith.ops.epilogue import ACTIVATIONS, NO_EPILOGUE, Epilogue
 
 # In native byte order: a big-endian dtype equals none of these.
 FLOATS = frozenset(np.dtype(name) for name in ("float16", "float32", "float64"))
+_BFLOAT16 = "bfloat16"  # of ml_dtypes, known by its name alone: the package is optional
 
 
 # Arrays.
@@ -27,10 +29,12 @@ def floats(op: str, name: str, value: Array) -> Any:
     """value is an array that the table knows, of floats, C-contiguous. Returns its dtype."""
     row_of(op, name, value)
     dtype = value.dtype
-    if dtype not in FLOATS:
-        raise _bad_dtype(op, name, dtype, "float32 (or float64, float16)")
+    if dtype not in FLOATS and dtype.name != _BFLOAT16:
+        raise _bad_dtype(op, name, dtype, "float32 (or float64, float16, bfloat16)")
     if not value.flags.c_contiguous:
-        raise not_contiguous(op, name)
+        raise not_contiguous(op, name, value)
+    if type(value) is not np.ndarray:
+        _on_current_device(op, name, value)
     return dtype
 
 
@@ -44,7 +48,9 @@ def like(
     if value.dtype != first.dtype:
         raise _bad_dtype(op, name, value.dtype, f"{first.dtype} as {first_name} has")
     if not value.flags.c_contiguous:
-        raise not_contiguous(op, name)
+        raise not_contiguous(op, name, value)
+    if type(value) is not np.ndarray:
+        _on_current_device(op, name, value)
     if shape is not None and value.shape != shape:
         raise bad_shape(op, name, value.shape, str(shape))
 
@@ -64,7 +70,9 @@ def indices(
     if value.dtype != dtype:
         raise _bad_dtype(op, name, value.dtype, str(dtype))
     if not value.flags.c_contiguous:
-        raise not_contiguous(op, name)
+        raise not_contiguous(op, name, value)
+    if type(value) is not np.ndarray:
+        _on_current_device(op, name, value)
     has_shape(op, name, value, shape)
 
 
@@ -91,10 +99,35 @@ def writeable(op: str, name: str, value: Array) -> None:
 
 def disjoint(op: str, name: str, value: Array, other_name: str, other: Array) -> None:
     """value shares no memory with other. Exact, because both are known to be contiguous."""
-    if np.may_share_memory(value, other):
+    first, end = _extent(value)
+    other_first, other_end = _extent(other)
+    if first < other_end and other_first < end:
         raise ValueError(
             f"{op}: {name}: got an array that overlaps {other_name}, wanted memory of its own "
             f"since it is written while {other_name} is read; pass a copy of {other_name}"
+        )
+
+
+def _extent(value: Array) -> tuple[int, int]:
+    """The addresses of a contiguous array: its first byte, and the one after its last."""
+    if type(value) is np.ndarray:
+        first = value.__array_interface__["data"][0]
+    else:
+        first = value.__cuda_array_interface__["data"][0]
+    return first, first + value.nbytes
+
+
+def _on_current_device(op: str, name: str, value: Array) -> None:
+    """Outputs are allocated on CuPy's current device, so inputs must be there as well."""
+    cupy = sys.modules.get("cupy")
+    if cupy is None or not isinstance(value, cupy.ndarray):
+        return
+    current = cupy.cuda.runtime.getDevice()
+    if value.device.id != current:
+        raise ValueError(
+            f"{op}: {name}: got an array on GPU {value.device.id}, wanted one on GPU {current}, "
+            "CuPy's current device; nothing is moved between devices silently: write "
+            f"`with {name}.device:` around the call"
         )
 
 
@@ -192,11 +225,12 @@ def bad_shape(op: str, name: str, got: Shape, wanted: str) -> ValueError:
     return ValueError(f"{op}: {name}: got shape {tuple(got)}, wanted {wanted}")
 
 
-def not_contiguous(op: str, name: str) -> ValueError:
+def not_contiguous(op: str, name: str, value: Array) -> ValueError:
+    library = type(value).__module__.partition(".")[0]
     return ValueError(
         f"{op}: {name}: got an array that is not C-contiguous, wanted one that is, since a silent "
-        f"copy would hide its cost; pass numpy.ascontiguousarray({name}), or {name}.contiguous() "
-        "for a tensor"
+        f"copy would hide its cost; pass {library}.ascontiguousarray({name}), or "
+        f"{name}.contiguous() for a tensor"
     )
 
 

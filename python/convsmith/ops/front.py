@@ -1,7 +1,8 @@
 """The front for someone who only wants a kernel: arrays in, an array of the same kind out.
 
-Every function takes C-contiguous NumPy arrays, or tensors of another library that live on the CPU
-and lend themselves through DLPack (torch.Tensor); the result is of the same kind, without a copy.
+Every function takes C-contiguous NumPy or CuPy arrays, or tensors of another library that lend
+themselves through DLPack (torch.Tensor, on the CPU or a GPU); the result is of the same kind and on
+the same device, without a copy.
 Activations are NHWC, weights [C_out, KH, KW, C_in / groups]; to_nhwc turns either from PyTorch's
 order. All raise ValueError for a wrong shape, value or memory layout and TypeError for a wrong
 dtype, device or array type, before any work.

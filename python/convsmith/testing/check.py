@@ -74,7 +74,9 @@ class _Variant:
 def _variants(problem: Problem, backend: Any) -> list[_Variant]:
     op = problem.op
     if op in _CHOOSES_ALGORITHM:
-        names = tuple(backend.algorithms(op, np.dtype(np.float32), problem.shape))
+        offered = backend.algorithms(op, np.dtype(np.float32), problem.shape)
+        # TF32 rounds its inputs, which no tolerance for float32 can allow: it has tests of its own.
+        names = tuple(name for name in offered if name != "tf32")
         made = []
         for name in ("auto", *names):
             meant = names[0] if name == "auto" and names else name

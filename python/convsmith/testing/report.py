@@ -14,6 +14,7 @@ from typing import Any
 from convsmith.backends.table import OPS, ROWS, why_not
 from convsmith.testing.cases import DEFAULT_SEED
 from convsmith.testing.check import LOOPS_LIMIT, Result, run_check
+from convsmith.testing.on_device import on_numpy
 
 _MOST_FAILURES = 5  # printed per backend and op
 
@@ -24,8 +25,13 @@ loops instead, on the cases of at most {LOOPS_LIMIT} scalar steps."""
 
 
 def backend_names() -> tuple[str, ...]:
-    """Every backend of the dispatch table, available here or not."""
+    """Every backend that the dispatch table may choose, available here or not."""
     return tuple(dict.fromkeys(name for row in ROWS for name in row.backends))
+
+
+def names_on_request() -> tuple[str, ...]:
+    """The backends that run only where they are asked for by name, too slow for anything else."""
+    return tuple(dict.fromkeys(name for row in ROWS for name in row.on_request))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend",
         nargs="+",
-        choices=backend_names(),
+        choices=(*backend_names(), *names_on_request()),
         help="backends to check; one that cannot run here is then a failure; "
-        "default: all that can run",
+        f"default: all that can run, without {', '.join(names_on_request())}",
     )
     parser.add_argument(
         "--seed",
@@ -120,7 +126,7 @@ def _load(names: Sequence[str] | None) -> tuple[list[Any], list[str]]:
         if reason:
             lines.append(f"{name}: not available: {reason}")
         else:
-            modules.append(importlib.import_module(f"convsmith.backends.{name}"))
+            modules.append(on_numpy(importlib.import_module(f"convsmith.backends.{name}")))
     return modules, lines
 
 
