@@ -26,13 +26,8 @@ unsigned char canary_at(const unsigned char* address) {
 }  // namespace
 
 SharedMemory::~SharedMemory() {
-  free_retired();
+  end_launch();
   std::free(arena_);
-}
-
-void SharedMemory::free_retired() {
-  for (unsigned char* arena : retired_) std::free(arena);
-  retired_.clear();
 }
 
 void SharedMemory::begin_block() {

@@ -15,9 +15,8 @@ class SharedMemory {
   ~SharedMemory();
 
   void begin_block();
+  // Frees the memory of earlier blocks: the end of a launch orders their threads before this one.
   void end_launch();
-  // Frees the memory of earlier blocks; after the end of a run, which orders them before it.
-  void free_retired();
   // The array of this key; made at the first call. Aligned to 128 bytes.
   void* find_or_make(const void* key, size_t bytes, const char* name, const Site& site);
 
@@ -37,7 +36,6 @@ class SharedMemory {
     unsigned char* end;  // of the red zone behind it
   };
   unsigned char* arena_ = nullptr;
-  std::vector<unsigned char*> retired_;
   std::vector<unsigned char*> retired_;  // arenas of the blocks before, for the race checker
   size_t used_ = 0;
   size_t bytes_ = 0;
