@@ -17,7 +17,7 @@
 namespace convsmith::cuda {
 namespace {
 
-constexpr int64_t kMostHalo = 1024;
+constexpr int64_t kMostHalo = 256;
 
 struct Norm {
   int64_t elements;
