@@ -16,8 +16,8 @@ namespace convsmith::cuda {
 namespace {
 
 template <class T, class Index>
-constexpr int kPoolWidth = static_cast<int>(16 / (sizeof(T) > sizeof(Index) ? sizeof(T)
-                                                                            : sizeof(Index)));
+constexpr int kPoolWidth =
+    static_cast<int>(16 / (sizeof(T) > sizeof(Index) ? sizeof(T) : sizeof(Index)));
 
 // Rows (or columns) of a window inside the input: taps [first, end).
 struct Taps {
