@@ -31,8 +31,7 @@ void activation_backward(const DeviceView& dy, const DeviceView& saved, const De
     T* to = output<T>(dx, op, "dx", dy.dims());
     const int64_t size = dy.size();
     py::gil_scoped_release released;
-    cuda::activation_backward(parsed, negative_slope, size, gradient, value, to,
-                              to_stream(stream));
+    cuda::activation_backward(parsed, negative_slope, size, gradient, value, to, to_stream(stream));
   });
 }
 

@@ -78,8 +78,7 @@ void log_softmax_backward(const DeviceView& dy, const DeviceView& y, const Devic
 // for the stream: the ops layer checks them, and the kernel answers a wrong one with NaN.
 void check_labels(const char* op, [[maybe_unused]] const int64_t* labels,
                   [[maybe_unused]] int64_t rows, [[maybe_unused]] int64_t classes) {
-  CONVSMITH_CHECK(classes > 0 || rows == 0,
-                  op << ": logits: got 0 classes, wanted at least one");
+  CONVSMITH_CHECK(classes > 0 || rows == 0, op << ": logits: got 0 classes, wanted at least one");
 #ifdef CONVSMITH_SIMT
   for (int64_t row = 0; row < rows; ++row) {
     CONVSMITH_CHECK(labels[row] >= 0 && labels[row] < classes,

@@ -55,8 +55,7 @@ void upsample_bilinear2d_backward_input(const DeviceView& dy, const DeviceView& 
     const T* gradient = input<T>(dy, op, "dy", y_dims(shape));
     T* to = output<T>(dx, op, "dx", x_dims(shape));
     py::gil_scoped_release released;
-    cuda::upsample_bilinear2d_backward_input(shape, align_corners, gradient, to,
-                                             to_stream(stream));
+    cuda::upsample_bilinear2d_backward_input(shape, align_corners, gradient, to, to_stream(stream));
   });
 }
 

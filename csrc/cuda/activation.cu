@@ -64,10 +64,9 @@ void activation_backward(Activation kind, float negative_slope, int64_t size, co
   });
 }
 
-#define CONVSMITH_INSTANTIATE(T)                                                            \
-  template void activation_forward<T>(Activation, float, int64_t, const T*, T*, Stream);    \
-  template void activation_backward<T>(Activation, float, int64_t, const T*, const T*, T*,  \
-                                       Stream);
+#define CONVSMITH_INSTANTIATE(T)                                                         \
+  template void activation_forward<T>(Activation, float, int64_t, const T*, T*, Stream); \
+  template void activation_backward<T>(Activation, float, int64_t, const T*, const T*, T*, Stream);
 CONVSMITH_FOR_STORAGE_TYPES(CONVSMITH_INSTANTIATE)
 #undef CONVSMITH_INSTANTIATE
 

@@ -40,8 +40,8 @@ struct SlidingWindows {
   }
 };
 
-// Those of adaptive_avg_pool2d. o is in the window of output w: w in <= o out < ..., and the same
-// formula with in and out exchanged gives the windows that cover an input.
+// Those of adaptive_avg_pool2d. Input i lies in window o when floor(o in / out) <= i and
+// i < (o + 1) in / out, which is the formula of a window with in and out exchanged.
 struct AdaptiveWindows {
   FastDivide size, out;
 
@@ -151,10 +151,10 @@ void adaptive_avg_pool2d_backward_input(const Resample2dShape& s, const T* dy, T
   mean_backward("adaptive_avg_pool2d_backward_input", s, windows_of(s), elements, dy, dx, stream);
 }
 
-#define CONVSMITH_INSTANTIATE(T)                                                                  \
-  template void avg_pool2d_forward<T>(const Pool2dShape&, bool, const T*, T*, Stream);            \
-  template void avg_pool2d_backward_input<T>(const Pool2dShape&, bool, const T*, T*, Stream);     \
-  template void adaptive_avg_pool2d_forward<T>(const Resample2dShape&, const T*, T*, Stream);     \
+#define CONVSMITH_INSTANTIATE(T)                                                              \
+  template void avg_pool2d_forward<T>(const Pool2dShape&, bool, const T*, T*, Stream);        \
+  template void avg_pool2d_backward_input<T>(const Pool2dShape&, bool, const T*, T*, Stream); \
+  template void adaptive_avg_pool2d_forward<T>(const Resample2dShape&, const T*, T*, Stream); \
   template void adaptive_avg_pool2d_backward_input<T>(const Resample2dShape&, const T*, T*, Stream);
 CONVSMITH_FOR_STORAGE_TYPES(CONVSMITH_INSTANTIATE)
 #undef CONVSMITH_INSTANTIATE

@@ -21,13 +21,9 @@ namespace convsmith::cuda {
 namespace {
 
 // Enough blocks to fill a large GPU; more would only be more partial sums to merge.
-constexpr int64_t kPartialBlocks = 1024;
+constexpr int64_t kPartialBlocks = 512;
 constexpr int64_t kElementwiseBlocks = 4096;
 constexpr int64_t kRowsPerThread = 8;
-
-// Blocks that must fit a multiprocessor. These kernels keep many loads under way from few threads:
-// asked for no more than this, the compiler does not spill registers for the sake of more threads.
-constexpr int kLeastResident = 2;
 
 // Packs of a chunk in a thread's registers.
 template <int N>

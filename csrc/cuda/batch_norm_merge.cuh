@@ -79,16 +79,15 @@ __global__ void __launch_bounds__(kStreamThreads)
   if (at.share != 0 || at.channel >= channels) return;
   total = shares[thread];
   const double spread = total.count > 0.0 ? total.squares / total.count : 0.0;
-  const double factor =
-      static_cast<double>(gamma[at.channel]) * inverse_deviation(spread, eps);
+  const double factor = static_cast<double>(gamma[at.channel]) * inverse_deviation(spread, eps);
   const float centre = static_cast<float>(total.mean);
   mean[at.channel] = centre;
   var[at.channel] = static_cast<float>(spread);
   to.centre[at.channel] = centre;
   to.scale[at.channel] = static_cast<float>(factor);
   // What the float of the mean lacks goes where it is small beside the other term.
-  to.constant[at.channel] = static_cast<float>(
-      static_cast<double>(beta[at.channel]) - (total.mean - static_cast<double>(centre)) * factor);
+  to.constant[at.channel] = static_cast<float>(static_cast<double>(beta[at.channel]) -
+                                               (total.mean - static_cast<double>(centre)) * factor);
 }
 
 // through_statistics: mean and var are functions of x.
@@ -143,9 +142,7 @@ __global__ void __launch_bounds__(kStreamThreads)
   }
 }
 
-Grid merge_grid(int64_t channels) {
-  return Grid{(channels + kMergeChannels - 1) / kMergeChannels};
-}
+Grid merge_grid(int64_t channels) { return Grid{(channels + kMergeChannels - 1) / kMergeChannels}; }
 
 }  // namespace
 }  // namespace convsmith::cuda

@@ -75,7 +75,7 @@ CONVSMITH_DEVICE void for_rows(const ChannelRows& r, const Place& place, const B
   const int64_t step = static_cast<int64_t>(r.row_blocks) * r.depth;
   int64_t row = static_cast<int64_t>(place.row_block) * r.depth + place.d;
   int64_t offset = row * r.channels + place.channel;
-#pragma unroll (kUnroll)
+#pragma unroll(kUnroll)
   for (int64_t round = 0; round < r.rounds; ++round) {
     if (row < r.rows) body(offset);
     row += step;

@@ -17,7 +17,7 @@
 namespace convsmith::cuda {
 namespace {
 
-constexpr int64_t kMostHalo = 1024;
+constexpr int64_t kMostHalo = 256;
 
 struct Norm {
   int64_t elements;
@@ -221,10 +221,10 @@ void local_response_norm_backward(int64_t rows, int64_t channels, const LocalRes
   });
 }
 
-#define CONVSMITH_INSTANTIATE(T)                                                                 \
-  template void local_response_norm_forward<T>(int64_t, int64_t, const LocalResponseNorm&,       \
-                                               const T*, T*, Stream);                            \
-  template void local_response_norm_backward<T>(int64_t, int64_t, const LocalResponseNorm&,      \
+#define CONVSMITH_INSTANTIATE(T)                                                            \
+  template void local_response_norm_forward<T>(int64_t, int64_t, const LocalResponseNorm&,  \
+                                               const T*, T*, Stream);                       \
+  template void local_response_norm_backward<T>(int64_t, int64_t, const LocalResponseNorm&, \
                                                 const T*, const T*, T*, Stream);
 CONVSMITH_FOR_STORAGE_TYPES(CONVSMITH_INSTANTIATE)
 #undef CONVSMITH_INSTANTIATE

@@ -16,8 +16,8 @@ namespace convsmith::cuda {
 namespace {
 
 template <class T, class Index>
-constexpr int kPoolWidth = static_cast<int>(16 / (sizeof(T) > sizeof(Index) ? sizeof(T)
-                                                                            : sizeof(Index)));
+constexpr int kPoolWidth =
+    static_cast<int>(16 / (sizeof(T) > sizeof(Index) ? sizeof(T) : sizeof(Index)));
 
 // Rows (or columns) of a window inside the input: taps [first, end).
 struct Taps {
@@ -77,7 +77,7 @@ struct PoolDivides {
 
 // kSize > 0 promises a window of kSize x kSize.
 template <class T, class Index, int N, int kSize>
-__global__ void __launch_bounds__(kStreamThreads)
+__global__ void __launch_bounds__(kStreamThreads, kLeastResident)
     max_pool2d_forward_kernel(Pool2dShape s, PixelSplit split, PoolDivides by, const T* x, T* y,
                               Index* argmax) {
   const int64_t row_step = s.dilation_h * s.in_w * s.channels;
@@ -143,7 +143,7 @@ CONVSMITH_DEVICE int64_t tap_at(int64_t distance, const FastDivide& dilation) {
 }
 
 template <class T, class Index, int N>
-__global__ void __launch_bounds__(kStreamThreads)
+__global__ void __launch_bounds__(kStreamThreads, kLeastResident)
     max_pool2d_backward_input_kernel(Pool2dShape s, PixelSplit split, PoolDivides by, const T* dy,
                                      const Index* argmax, T* dx) {
   // How far a window reaches: its last tap is reach - 1 beyond its start.

@@ -88,8 +88,7 @@ AdamFactors factors_of(const AdamStep& options) {
   f.beta2_rest = static_cast<float>(1.0 - options.beta2);
   f.eps = static_cast<float>(options.eps);
   f.weight_decay = options.decoupled ? 0.0f : static_cast<float>(options.weight_decay);
-  f.shrink =
-      options.decoupled ? static_cast<float>(1.0 - options.lr * options.weight_decay) : 1.0f;
+  f.shrink = options.decoupled ? static_cast<float>(1.0 - options.lr * options.weight_decay) : 1.0f;
   return f;
 }
 
@@ -120,9 +119,8 @@ void adam_update(int64_t size, const AdamStep& options, const T* grad, T* param,
   });
 }
 
-#define CONVSMITH_INSTANTIATE(T)                                                              \
-  template void sgd_update<T>(int64_t, float, float, float, bool, const T*, T*, float*,       \
-                              Stream);                                                        \
+#define CONVSMITH_INSTANTIATE(T)                                                                 \
+  template void sgd_update<T>(int64_t, float, float, float, bool, const T*, T*, float*, Stream); \
   template void adam_update<T>(int64_t, const AdamStep&, const T*, T*, float*, float*, Stream);
 CONVSMITH_FOR_STORAGE_TYPES(CONVSMITH_INSTANTIATE)
 #undef CONVSMITH_INSTANTIATE

@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(kStreamThreads)
     for (int64_t a = 0; a < rows.count; ++a) {
       const T* const line = corner + a * s.from_w * s.channels;
       Values<N> partial = {};
-#pragma unroll (Axis::kWeighted ? 1 : 4)
+#pragma unroll(Axis::kWeighted ? 1 : 4)
       for (int64_t b = 0; b < columns.count; ++b) {
         const Values<N> value = load_values<N>(line + b * s.channels);
         const float weight = Axis::kWeighted ? horizontal.weight(columns, at.column, b) : 1.0f;
@@ -84,7 +84,11 @@ inline Panels panels_of(int64_t packs, int64_t to_h, int64_t to_w) {
   constexpr int kMostLanes = 32;
   const int64_t panels = (packs + kMostLanes - 1) / kMostLanes;
   const int lanes = static_cast<int>((packs + panels - 1) / panels);
-  return {lanes,           kStreamThreads / lanes, packs, fast_divide(panels), fast_divide(to_w),
+  return {lanes,
+          kStreamThreads / lanes,
+          packs,
+          fast_divide(panels),
+          fast_divide(to_w),
           fast_divide(to_h)};
 }
 
@@ -99,8 +103,7 @@ __global__ void __launch_bounds__(kStreamThreads)
   const int d = thread / cut.lanes;
   const int64_t block = static_cast<int64_t>(blockIdx.x);
   const int64_t pixel = divide(block, cut.panels);
-  const int64_t pack =
-      (block - pixel * cut.panels.divisor) * cut.lanes + (thread - d * cut.lanes);
+  const int64_t pack = (block - pixel * cut.panels.divisor) * cut.lanes + (thread - d * cut.lanes);
   const int64_t line = divide(pixel, cut.columns);
   const int64_t image = divide(line, cut.rows);
   const int64_t i = line - image * s.to_h;
@@ -120,9 +123,8 @@ __global__ void __launch_bounds__(kStreamThreads)
     int64_t a = start / width, b = start % width;
     while (columns.count > 0 && a < rows.count) {
       const Values<N> value = load_values<N>(corner + (a * s.from_w + b) * s.channels);
-      const float weight = Axis::kWeighted ? vertical.weight(rows, i, a) *
-                                                 horizontal.weight(columns, j, b)
-                                           : 1.0f;
+      const float weight =
+          Axis::kWeighted ? vertical.weight(rows, i, a) * horizontal.weight(columns, j, b) : 1.0f;
 #pragma unroll
       for (int k = 0; k < N; ++k) sum.v[k] += weight * value.v[k];
       a += rows_a_jump;
@@ -172,8 +174,9 @@ void separable_map(const char* op, const SeparableShape& s, const Axis& vertical
     const PixelSplit split = split_pixels(s.batch, s.to_h, s.to_w, s.channels, N);
     if (elements >= kManyElements && split.items < kFewItems) {
       const Panels cut = panels_of(s.channels / N, s.to_h, s.to_w);
-      launch(op, separable_block_kernel<Axis, T, N>, Grid{s.batch * s.to_h * s.to_w * cut.panels.divisor},
-             kStreamThreads, 0, stream, s, cut, vertical, horizontal, from, to);
+      launch(op, separable_block_kernel<Axis, T, N>,
+             Grid{s.batch * s.to_h * s.to_w * cut.panels.divisor}, kStreamThreads, 0, stream, s,
+             cut, vertical, horizontal, from, to);
     } else {
       launch(op, separable_kernel<Axis, T, N>, grid_for(split.items), kStreamThreads, 0, stream, s,
              split, vertical, horizontal, from, to);

@@ -20,6 +20,10 @@ namespace convsmith::cuda {
   instantiate(float) instantiate(float16) instantiate(bfloat16)
 
 constexpr int kStreamThreads = 256;
+// Blocks that must fit a multiprocessor, for kernels that keep many loads under way from each
+// thread: asked for no more than this, the compiler does not spill registers for the sake of more
+// threads.
+constexpr int kLeastResident = 2;
 constexpr int64_t kMostBlocks = int64_t{1} << 22;  // beyond that the grid-stride loops go on
 
 template <class T>

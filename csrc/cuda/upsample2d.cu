@@ -103,7 +103,12 @@ BilinearPositions positions_of(int64_t size, int64_t out, bool align_corners) {
   const int64_t slope = constant ? 1 : (align_corners ? size - 1 : 2 * size);
   const int64_t steps = constant ? 1 : (align_corners ? out - 1 : 2 * out);
   const int64_t offset = align_corners ? 0 : size - out;
-  return {size,   out, fast_divide(slope), fast_divide(steps), offset, 1.0f / static_cast<float>(steps),
+  return {size,
+          out,
+          fast_divide(slope),
+          fast_divide(steps),
+          offset,
+          1.0f / static_cast<float>(steps),
           constant};
 }
 
@@ -154,14 +159,14 @@ void upsample_bilinear2d_backward_input(const Resample2dShape& s, bool align_cor
                 dy, dx, stream);
 }
 
-#define CONVSMITH_INSTANTIATE(T)                                                                \
-  template void upsample_nearest2d_forward<T>(const Resample2dShape&, const T*, T*, Stream);    \
-  template void upsample_nearest2d_backward_input<T>(const Resample2dShape&, const T*, T*,      \
-                                                     Stream);                                   \
-  template void upsample_bilinear2d_forward<T>(const Resample2dShape&, bool, const T*, T*,      \
-                                               Stream);                                         \
-  template void upsample_bilinear2d_backward_input<T>(const Resample2dShape&, bool, const T*,   \
-                                                      T*, Stream);
+#define CONVSMITH_INSTANTIATE(T)                                                                  \
+  template void upsample_nearest2d_forward<T>(const Resample2dShape&, const T*, T*, Stream);      \
+  template void upsample_nearest2d_backward_input<T>(const Resample2dShape&, const T*, T*,        \
+                                                     Stream);                                     \
+  template void upsample_bilinear2d_forward<T>(const Resample2dShape&, bool, const T*, T*,        \
+                                               Stream);                                           \
+  template void upsample_bilinear2d_backward_input<T>(const Resample2dShape&, bool, const T*, T*, \
+                                                      Stream);
 CONVSMITH_FOR_STORAGE_TYPES(CONVSMITH_INSTANTIATE)
 #undef CONVSMITH_INSTANTIATE
 

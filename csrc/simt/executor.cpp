@@ -318,6 +318,7 @@ void run(const char* op, cuda::Grid grid, int threads, size_t dynamic_shared_byt
     run_block();
   }
   race_acquire(&m.race_end);
+  m.shared.end_launch();
   if (m.failed) throw SimtError(m.fault);
   check_guard_bands();
 }

@@ -25,18 +25,27 @@ unsigned char canary_at(const unsigned char* address) {
 
 }  // namespace
 
-SharedMemory::~SharedMemory() { std::free(arena_); }
+SharedMemory::~SharedMemory() {
+  end_launch();
+  std::free(arena_);
+}
 
 void SharedMemory::begin_block() {
-  if (arena_ != nullptr) unpoison_range(arena_, used_);
-  // The race checker must not take a block's array for the one of the block before.
+  if (arena_ != nullptr && !regions_.empty()) unpoison_range(arena_, used_ + kRedZone);
+  // The race checker must not take a block's array for the one of the block before. It must not
+  // see it freed either while nothing orders the block's threads before this one.
   if (arena_ == nullptr || (kTsan && used_ > 0)) {
-    std::free(arena_);
+    if (arena_ != nullptr) retired_.push_back(arena_);
     arena_ = static_cast<unsigned char*>(std::aligned_alloc(kAlignment, kArenaBytes));
     if (arena_ == nullptr) throw std::bad_alloc();
   }
   regions_.clear();
   used_ = bytes_ = 0;
+}
+
+void SharedMemory::end_launch() {
+  for (unsigned char* arena : retired_) std::free(arena);
+  retired_.clear();
 }
 
 void* SharedMemory::find_or_make(const void* key, size_t bytes, const char* name,

@@ -15,6 +15,8 @@ class SharedMemory {
   ~SharedMemory();
 
   void begin_block();
+  // Frees the memory of earlier blocks: the end of a launch orders their threads before this one.
+  void end_launch();
   // The array of this key; made at the first call. Aligned to 128 bytes.
   void* find_or_make(const void* key, size_t bytes, const char* name, const Site& site);
 
@@ -34,6 +36,7 @@ class SharedMemory {
     unsigned char* end;  // of the red zone behind it
   };
   unsigned char* arena_ = nullptr;
+  std::vector<unsigned char*> retired_;  // arenas of the blocks before, for the race checker
   size_t used_ = 0;
   size_t bytes_ = 0;
   std::vector<Region> regions_;

@@ -12,6 +12,8 @@ smooth      exp, tanh, pow, sqrt and what is built of them (softmax, activations
             an argument up to 30 has 30 u = 2e-6 of relative error; this leaves a factor of five.
 rounded     A few float32 operations one after another: count * u * magnitude.
 normwise    Winograd only: ||err|| <= 1e-5 ||truth|| over the whole tensor.
+stored      16-bit storage: the float32 rule for the rounded inputs, plus one rounding of the
+            result: 2^-11 (float16) or 2^-8 (bfloat16) relative, half a step below the normal range.
 
 A NaN where none is expected, a number where NaN is expected, a wrong infinity: an error of
 infinite share, whatever the bound.
@@ -54,6 +56,23 @@ def smooth(expected: NumpyArray) -> Float64:
     """1e-5 relative, 1e-6 absolute; 0 where the truth is not finite (compared as it is)."""
     size = np.abs(expected)
     return np.where(np.isfinite(size), RTOL * size + ATOL, 0.0)
+
+
+# Unit roundoff and smallest positive number of the 16-bit types.
+_STORAGE = {"float16": (2.0**-11, 2.0**-24), "bfloat16": (2.0**-8, 2.0**-133)}
+
+
+def stored(bound: NumpyArray | float, expected: NumpyArray, dtype: str) -> Float64:
+    """The bound of a float32 result after it is stored as `dtype`, float16 or bfloat16.
+
+    Copies and maxima (a bound of 0 everywhere) stay exact: the caller keeps their 0. The float32
+    bound was stated for inputs before they were rounded, which can change a sum of magnitudes by
+    a few parts in a thousand; a tenth more covers it.
+    """
+    roundoff, smallest = _STORAGE[dtype]
+    size = np.where(np.isfinite(expected), np.abs(expected), 0.0)
+    passed = 1.1 * np.asarray(bound, np.float64) + 0.5 * smallest
+    return np.asarray(passed + roundoff * (size + passed), np.float64)
 
 
 # The steepest slope of each activation: how much it can enlarge an error of its argument.
