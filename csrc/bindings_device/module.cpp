@@ -10,7 +10,8 @@
 PYBIND11_MODULE(CONVSMITH_MODULE, m) {
   using namespace convsmith::bindings;
   m.doc() =
-      "convsmith's CUDA kernels: float32, float16 and bfloat16 storage, NHWC. Outputs are filled in "
+      "convsmith's CUDA kernels: float32, float16 and bfloat16 storage, NHWC. Outputs are filled "
+      "in "
       "place; use convsmith.ops.";
   bind_runtime(m);
   bind_elementwise(m);

@@ -19,8 +19,8 @@ void set_schedule(const std::string& policy, uint64_t seed) {
       return;
     }
   }
-  CONVSMITH_CHECK(false, "set_schedule: policy: got '" << policy
-                                                       << "', wanted round_robin, skew or random");
+  CONVSMITH_CHECK(
+      false, "set_schedule: policy: got '" << policy << "', wanted round_robin, skew or random");
 }
 
 py::tuple schedule() {
@@ -35,10 +35,11 @@ void bind_runtime(py::module_& m) {
   py::register_exception<cuda::DeviceError>(m, "DeviceError", PyExc_RuntimeError);
 #ifdef CONVSMITH_SIMT
   py::register_exception<simt::SimtError>(m, "SimtError", PyExc_RuntimeError);
-  m.def("set_schedule", &set_schedule, py::arg("policy"), py::arg("seed") = 0,
-        "The order in which the threads of a block run between two barriers: round_robin, skew (one "
-        "warp as far ahead as it can) or random. An odd seed also runs the blocks last to first "
-        "(random: in a random order).");
+  m.def(
+      "set_schedule", &set_schedule, py::arg("policy"), py::arg("seed") = 0,
+      "The order in which the threads of a block run between two barriers: round_robin, skew (one "
+      "warp as far ahead as it can) or random. An odd seed also runs the blocks last to first "
+      "(random: in a random order).");
   m.def("schedule", &schedule, "(policy, seed) as set_schedule left them.");
 #endif
 }

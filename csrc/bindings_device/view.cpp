@@ -17,8 +17,8 @@ int64_t DeviceView::size() const {
 void* DeviceView::checked(const char* op, const char* argument, const Dims& wanted,
                           const char* dtype, bool writes) const {
   if (dtype_ != dtype) {
-    throw py::type_error(std::string(op) + ": " + argument + ": got dtype " + dtype_ +
-                         ", wanted " + dtype + "; convert with .astype(...)");
+    throw py::type_error(std::string(op) + ": " + argument + ": got dtype " + dtype_ + ", wanted " +
+                         dtype + "; convert with .astype(...)");
   }
   CONVSMITH_CHECK(dims_ == wanted, op << ": " << argument << ": got shape " << to_text(dims_)
                                       << ", wanted " << to_text(wanted));
@@ -29,8 +29,8 @@ void* DeviceView::checked(const char* op, const char* argument, const Dims& want
   CONVSMITH_CHECK(reinterpret_cast<uintptr_t>(pointer_) % static_cast<uintptr_t>(item_bytes_) == 0,
                   op << ": " << argument << ": got an unaligned array, wanted one aligned to "
                      << item_bytes_ << " bytes; pass a copy");
-  CONVSMITH_CHECK(!writes || !read_only_, op << ": " << argument
-                                             << ": got a read-only array, wanted a writeable one");
+  CONVSMITH_CHECK(!writes || !read_only_,
+                  op << ": " << argument << ": got a read-only array, wanted a writeable one");
   return data(argument, writes);
 }
 

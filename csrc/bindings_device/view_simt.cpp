@@ -12,7 +12,9 @@ namespace convsmith::bindings {
 // aligned and unaligned data are the ones that the caller meant.
 struct DeviceView::Copy {
   Copy(void* original, size_t bytes, const char* name)
-      : original(original), bytes(bytes), name(name),
+      : original(original),
+        bytes(bytes),
+        name(name),
         block(bytes, this->name.c_str(), reinterpret_cast<uintptr_t>(original) % 16) {
     if (bytes > 0) std::memcpy(block.data(), original, bytes);
   }

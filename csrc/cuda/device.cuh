@@ -21,7 +21,7 @@
 // An array in shared memory, one per block, 16-byte aligned and not initialised.
 #define CONVSMITH_SHARED(T, name, count) __shared__ __align__(16) T name[count]
 // The block's dynamic shared memory, whose size the launch gives; 128-byte aligned.
-#define CONVSMITH_DYNAMIC_SHARED(T, name)                                  \
+#define CONVSMITH_DYNAMIC_SHARED(T, name)                                    \
   extern __shared__ __align__(128) unsigned char convsmith_dynamic_shared[]; \
   T* const name = reinterpret_cast<T*>(convsmith_dynamic_shared)
 
@@ -159,9 +159,10 @@ CONVSMITH_DEVICE uint32_t shared_address(const void* pointer) {
 // Not valid: the destination becomes zero and the source is not read.
 CONVSMITH_DEVICE void copy_async_16(void* shared, const void* global, bool valid) {
   const int bytes = valid ? 16 : 0;
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(detail::shared_address(shared)),
-               "l"(__cvta_generic_to_global(global)), "r"(bytes)
-               : "memory");
+  asm volatile(
+      "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(detail::shared_address(shared)),
+      "l"(__cvta_generic_to_global(global)), "r"(bytes)
+      : "memory");
 }
 CONVSMITH_DEVICE void copy_async_8(void* shared, const void* global, bool valid) {
   const int bytes = valid ? 8 : 0;

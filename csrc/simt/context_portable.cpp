@@ -16,7 +16,8 @@ namespace convsmith::simt {
 
 void* prepare_context(void* stack_low, void* stack_high, void (*entry)()) {
   // The record itself sits at the top of the stack.
-  const uintptr_t top = (reinterpret_cast<uintptr_t>(stack_high) - sizeof(ucontext_t)) & ~uintptr_t{63};
+  const uintptr_t top =
+      (reinterpret_cast<uintptr_t>(stack_high) - sizeof(ucontext_t)) & ~uintptr_t{63};
   auto* context = reinterpret_cast<ucontext_t*>(top);
   getcontext(context);
   context->uc_stack.ss_sp = stack_low;

@@ -307,9 +307,9 @@ void run(const char* op, cuda::Grid grid, int threads, size_t dynamic_shared_byt
   const SignalGuard signals;
   for (int64_t i = 0; i < blocks && !m.failed; ++i) {
     const int64_t block = order.block(i);
-    blockIdx = Dim3{static_cast<unsigned>(block % grid.x),
-                    static_cast<unsigned>(block / grid.x % grid.y),
-                    static_cast<unsigned>(block / grid.x / grid.y)};
+    blockIdx =
+        Dim3{static_cast<unsigned>(block % grid.x), static_cast<unsigned>(block / grid.x % grid.y),
+             static_cast<unsigned>(block / grid.x / grid.y)};
     if (kTsan) m.threads = &m.sets[i % 2];
     if (m.threads->size() < static_cast<size_t>(threads)) {
       m.threads->resize(static_cast<size_t>(threads));

@@ -26,11 +26,11 @@
 #define CONVSMITH_HOST_DEVICE inline
 
 // The address of the static variable names the declaration, once per template instantiation.
-#define CONVSMITH_SHARED(T, name, count)                                                       \
-  static char name##_declaration_;                                                             \
-  T* const name = static_cast<T*>(::convsmith::simt::static_shared(                            \
+#define CONVSMITH_SHARED(T, name, count)                            \
+  static char name##_declaration_;                                  \
+  T* const name = static_cast<T*>(::convsmith::simt::static_shared( \
       &name##_declaration_, sizeof(T) * static_cast<size_t>(count), #name, {__FILE__, __LINE__}))
-#define CONVSMITH_DYNAMIC_SHARED(T, name)                                    \
+#define CONVSMITH_DYNAMIC_SHARED(T, name) \
   T* const name = static_cast<T*>(::convsmith::simt::dynamic_shared(#name, {__FILE__, __LINE__}))
 
 // The site of a call: the last two parameters of every wrapper.
@@ -213,12 +213,13 @@ void launch(const char* op, void (*kernel)(Params...), Grid grid, int threads,
     void (*kernel)(Params...);
     std::tuple<Params...> arguments;
   } call{kernel, std::tuple<Params...>(static_cast<Params>(args)...)};
-  simt::run(op, grid, threads, dynamic_shared_bytes,
-            [](void* pointer) {
-              auto* made = static_cast<Call*>(pointer);
-              std::apply(made->kernel, made->arguments);
-            },
-            &call);
+  simt::run(
+      op, grid, threads, dynamic_shared_bytes,
+      [](void* pointer) {
+        auto* made = static_cast<Call*>(pointer);
+        std::apply(made->kernel, made->arguments);
+      },
+      &call);
 }
 
 // Poisoned, and flush against an unmapped page.

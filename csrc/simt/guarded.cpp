@@ -29,7 +29,8 @@ GuardedBlock::GuardedBlock(size_t bytes, const char* name, size_t offset)
     : bytes_(bytes), name_(name) {
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   page_bytes_ = (bytes + 15 + page) / page * page;
-  void* mapped = mmap(nullptr, page_bytes_ + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* mapped =
+      mmap(nullptr, page_bytes_ + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped == MAP_FAILED) throw std::bad_alloc();
   pages_ = static_cast<unsigned char*>(mapped) + page;
   if (mprotect(pages_, page_bytes_, PROT_READ | PROT_WRITE) != 0) {

@@ -36,7 +36,7 @@ class ReadySet {
   Policy policy_ = Policy::round_robin;
   Random random_{0};
   int favoured_warp_ = 0;
-  std::vector<int> queue_;    // round_robin: a ring; random: a bag; skew: a stack of the others
+  std::vector<int> queue_;     // round_robin: a ring; random: a bag; skew: a stack of the others
   std::vector<int> favoured_;  // skew: a ring of the favoured warp's threads
   size_t head_ = 0, count_ = 0;
   size_t favoured_head_ = 0, favoured_count_ = 0;

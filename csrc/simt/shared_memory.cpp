@@ -18,9 +18,8 @@ constexpr unsigned char kPoison = 0xFF;
 constexpr uint16_t kCanary = 0xFFA5;
 
 unsigned char canary_at(const unsigned char* address) {
-  return static_cast<unsigned char>((reinterpret_cast<uintptr_t>(address) & 1) == 0
-                                        ? kCanary & 0xFF
-                                        : kCanary >> 8);
+  return static_cast<unsigned char>((reinterpret_cast<uintptr_t>(address) & 1) == 0 ? kCanary & 0xFF
+                                                                                    : kCanary >> 8);
 }
 
 }  // namespace
@@ -87,8 +86,8 @@ std::string SharedMemory::outside(const void* address, size_t bytes) const {
   for (const Region& region : regions_) {
     if (byte >= region.data && byte + bytes <= region.data + region.bytes) return {};
     if (byte >= region.data && byte < region.end) {
-      return "byte " + std::to_string(byte - region.data) + " of the shared array '" +
-             region.name + "' of " + std::to_string(region.bytes) + " bytes";
+      return "byte " + std::to_string(byte - region.data) + " of the shared array '" + region.name +
+             "' of " + std::to_string(region.bytes) + " bytes";
     }
   }
   return "an address in no shared array";

@@ -53,7 +53,8 @@ void handle(int signal, siginfo_t* info, void* raw_context) {
   const auto top = reinterpret_cast<uintptr_t>(landing_stack.stack_high()) & ~uintptr_t{15};
   bad_access = "access";
 #if defined(__x86_64__)
-  if (signal == SIGSEGV) bad_access = (context->uc_mcontext.gregs[REG_ERR] & 2) != 0 ? "write" : "read";
+  if (signal == SIGSEGV)
+    bad_access = (context->uc_mcontext.gregs[REG_ERR] & 2) != 0 ? "write" : "read";
   context->uc_mcontext.gregs[REG_RSP] = static_cast<greg_t>(top - 8);
   context->uc_mcontext.gregs[REG_RIP] = reinterpret_cast<greg_t>(&land);
 #elif defined(__aarch64__)

@@ -24,7 +24,8 @@ void compute_load_matrix(void* const* slots) {
     const int pair = 2 * (lane % 4);
     for (int j = 0; j < slot->matrices; ++j) {
       const uint32_t low = slot->transposed ? element(j, pair, row) : element(j, row, pair);
-      const uint32_t high = slot->transposed ? element(j, pair + 1, row) : element(j, row, pair + 1);
+      const uint32_t high =
+          slot->transposed ? element(j, pair + 1, row) : element(j, row, pair + 1);
       slot->r[j] = low | high << 16;
     }
   }
@@ -42,7 +43,8 @@ constexpr int kColumns = 8;
 
 // The product of two dense matrices in float, one k after the other, into the fragments of c.
 template <int Depth>
-void multiply(void* const* slots, const float (&a)[kRows][Depth], const float (&b)[Depth][kColumns]) {
+void multiply(void* const* slots, const float (&a)[kRows][Depth],
+              const float (&b)[Depth][kColumns]) {
   for (int lane = 0; lane < kWarp; ++lane) {
     float* c = static_cast<MmaSlot*>(slots[lane])->c;
     for (int i = 0; i < 4; ++i) {

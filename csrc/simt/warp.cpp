@@ -130,8 +130,8 @@ uint64_t shuffle(Shuffle kind, uint64_t bits, int argument, const Site& site) {
   constexpr const char* names[] = {"shuffle_xor", "shuffle_down", "shuffle"};
   const char* name = names[static_cast<int>(kind)];
   if (argument < 0 || argument >= kWarp) {
-    fail(site, std::string(name) + ": absent lane: got " + std::to_string(argument) +
-                   ", wanted 0 to 31");
+    fail(site,
+         std::string(name) + ": absent lane: got " + std::to_string(argument) + ", wanted 0 to 31");
   }
   ShuffleSlot slot{kind, argument, bits, 0};
   warp_operation(name, kFullWarp, &slot, compute_shuffle, site);

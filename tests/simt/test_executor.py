@@ -43,11 +43,15 @@ def test_a_divergent_warp_names_the_operation(program):
 
 
 def test_a_bad_access_names_block_thread_and_array(program):
-    assert _outcome(program, "index_off_by_one") == (
-        "error: simt: copy: block (1, 0, 0), thread 35: invalid read: "
-        "0 bytes past the end of 'x' of 400 bytes"
+    # "access" where the processor does not say which of the two it was.
+    assert re.fullmatch(
+        r"error: simt: copy: block \(1, 0, 0\), thread 35: invalid (read|access): "
+        r"0 bytes past the end of 'x' of 400 bytes",
+        _outcome(program, "index_off_by_one"),
     )
-    assert "thread 0: invalid write: byte 0 of 'x'" in _outcome(program, "write_to_input")
+    assert re.search(
+        r"thread 0: invalid (write|access): byte 0 of 'x'", _outcome(program, "write_to_input")
+    )
 
 
 def test_shared_memory_starts_as_nan(program):

@@ -12,7 +12,7 @@ constexpr int kTile = 16;
 // y[row] = sum over k of x[row][k], a tile of k at a time through shared memory.
 template <bool StartsAtZero>
 __global__ void row_sum_kernel(int depth, int tiles, const float* x, float* y) {
-  CONVSMITH_SHARED(float, tile, kThreads * kTile);
+  CONVSMITH_SHARED(float, tile, kThreads* kTile);
   const int row = static_cast<int>(threadIdx.x);
   float sum[1];
   if (StartsAtZero) sum[0] = 0;
@@ -30,7 +30,7 @@ __global__ void row_sum_kernel(int depth, int tiles, const float* x, float* y) {
 
 // The tail of the tile keeps what the round before, or nobody, wrote there.
 __global__ void stale_tail_kernel(int depth, const float* x, float* y, bool bad) {
-  CONVSMITH_SHARED(float, tile, kThreads * kTile);
+  CONVSMITH_SHARED(float, tile, kThreads* kTile);
   const int row = static_cast<int>(threadIdx.x);
   float sum = 0;
   for (int first = 0; first < depth; first += kTile) {

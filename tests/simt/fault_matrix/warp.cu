@@ -84,8 +84,8 @@ float sum_of_all() {
 }
 
 template <class... Params, class... Args>
-void run_warp(void (*kernel)(const float*, float*, Params...), int threads, float (*wanted)(int64_t),
-              Args... args) {
+void run_warp(void (*kernel)(const float*, float*, Params...), int threads,
+              float (*wanted)(int64_t), Args... args) {
   Array<float> x(threads), y(threads);
   fill(x, value_at);
   launch("warp", kernel, Grid{1}, threads, 0, nullptr, x.data(), y.data(), args...);
@@ -107,7 +107,8 @@ float suffix(int64_t i) {
 
 std::vector<Case> warp_cases() {
   return {
-      {"reduction_skips_a_step", "result", "", [](bool bad) { run_warp(sum_kernel, 32, total, bad); }},
+      {"reduction_skips_a_step", "result", "",
+       [](bool bad) { run_warp(sum_kernel, 32, total, bad); }},
       {"lanes_left_before_shuffle", "error", "",
        [](bool bad) { run_warp(sum_some_lanes_kernel, 32, total, bad); }},
       {"shuffle_in_partial_warp", "error", "absent lane",
