@@ -29,6 +29,7 @@ done
 
 build=build/sanitize-$kind
 cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DCONVSMITH_SANITIZE="$sanitizers" \
+  -DCONVSMITH_WERROR=ON -DCONVSMITH_SIMT=OFF -DCONVSMITH_CUDA=OFF \
   -DPython_EXECUTABLE="$(command -v "$python")" -Dpybind11_DIR="$pybind11" >/dev/null
 cmake --build "$build" --parallel "$(nproc)"
 stage=$PWD/$build/stage

@@ -10,7 +10,7 @@ void bind_elementwise(pybind11::module_& m);  // add
 void bind_gemm(pybind11::module_& m);         // and force_tile
 void bind_conv2d(pybind11::module_& m);
 void bind_pool2d(pybind11::module_& m);
-void bind_norm(pybind11::module_& m);         // batch_norm, local_response_norm
+void bind_norm(pybind11::module_& m);  // batch_norm, local_response_norm
 void bind_activation(pybind11::module_& m);
 void bind_softmax(pybind11::module_& m);
 void bind_upsample2d(pybind11::module_& m);
