@@ -1,6 +1,6 @@
 """Every test starts from one seed, and nothing that must be there is skipped.
 
-CONVSMITH_TEST_REQUIRE is a comma list of modules ("torch,_cpu,sklearn"; _cpu is ours) that have to
+CONVSMITH_TEST_REQUIRE is a comma list of modules ("torch,convsmith._cpu,sklearn") that have to
 be importable. Without it, tests of what is not installed are skipped, and a broken build would be
 a green run.
 """
@@ -19,7 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
     missing = []
     for name in filter(None, os.environ.get("CONVSMITH_TEST_REQUIRE", "").split(",")):
         try:
-            importlib.import_module("convsmith._cpu" if name.strip() == "_cpu" else name.strip())
+            importlib.import_module(name.strip())
         except ImportError as error:
             missing.append(f"{name}: {error}")
     if missing:
