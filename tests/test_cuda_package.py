@@ -36,12 +36,12 @@ sys.modules["convsmith._cuda"] = module
 NO_CUDA = "import sys; sys.modules['convsmith._cuda'] = None\n"
 NO_CUPY = "import sys; sys.modules['cupy'] = None\n"
 DRIVER = """
-from convsmith.commands import machine
+from convsmith import machine
 machine.cuda_driver = lambda: ("13.0", "")
 machine.gpus = lambda: ["NVIDIA A100, 40960 MiB, 580.00"]
 """
 NO_DRIVER = """
-from convsmith.commands import machine
+from convsmith import machine
 machine.cuda_driver = lambda: ("", "libcuda.so.1 is not installed")
 machine.gpus = lambda: []
 """
