@@ -91,6 +91,7 @@ void copy_async(void* shared, const void* global, size_t bytes, bool valid, cons
   if (valid) check_guarded("copy_async", global, bytes, site);
   Thread& thread = machine().running();
   // From now until the wait the destination holds neither the old data nor the new.
+  [[maybe_unused]] const RaceFrame frame(__builtin_return_address(0));
   race_write(shared, bytes);
   raw_set(static_cast<unsigned char*>(shared), kPoison, bytes);
   thread.copies.push_back({static_cast<unsigned char*>(shared),
@@ -101,6 +102,7 @@ void copy_async(void* shared, const void* global, size_t bytes, bool valid, cons
 void copy_async_commit() { ++machine().running().commits; }
 
 void copy_async_wait(int groups, const Site& site) {
+  [[maybe_unused]] const RaceFrame frame(__builtin_return_address(0));
   Thread& thread = machine().running();
   thread.site = site;
   // Groups are numbered by commits; those below `done` must have landed. Copies that no commit has

@@ -19,6 +19,8 @@
 extern "C" {
 void __tsan_read_range(void* address, unsigned long bytes);
 void __tsan_write_range(void* address, unsigned long bytes);
+void __tsan_func_entry(void* caller);
+void __tsan_func_exit();
 }
 #endif
 
@@ -58,6 +60,20 @@ inline void raw_copy(unsigned char* to, const unsigned char* from, size_t bytes)
   }
   for (size_t i = 0; i < bytes; ++i) static_cast<volatile unsigned char*>(to)[i] = from[i];
 }
+
+// For a function of the executor that a kernel calls: the executor is not instrumented, so a report
+// would lack the kernel's line. RaceFrame frame(__builtin_return_address(0));
+class RaceFrame {
+ public:
+#ifdef CONVSMITH_TSAN
+  explicit RaceFrame(void* caller) { __tsan_func_entry(caller); }
+  ~RaceFrame() { __tsan_func_exit(); }
+#else
+  explicit RaceFrame(void*) {}
+#endif
+  RaceFrame(const RaceFrame&) = delete;
+  RaceFrame& operator=(const RaceFrame&) = delete;
+};
 
 // What the executor does to memory on a kernel's behalf, told to the race checker.
 inline void race_read([[maybe_unused]] const void* from, [[maybe_unused]] size_t bytes) {

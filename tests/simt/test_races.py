@@ -38,9 +38,9 @@ SUMMARY: ThreadSanitizer: data race /r/csrc/simt/sanitizers.h:70 in race_write
 
 
 @pytest.mark.slow
-def test_the_report_of_a_planted_race_names_the_source(program):
+def test_the_report_of_a_planted_race_names_both_lines(program):
     done = run(program("fault_matrix", "tsan"), "run", "live_stage_refilled", "bad", "skew", "0")
     assert any(
-        finding.startswith("race: ") and "copies.cu:" in finding
+        finding.startswith("race: ") and finding.count("copies.cu:") == 2
         for finding in findings(done.stderr.decode())
     )
