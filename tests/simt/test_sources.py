@@ -9,8 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CUDA = ROOT / "csrc" / "cuda"
-# launch.cuh is the host half of device.cuh.
-MACHINE = ("device.cuh", "launch.cuh")
+MACHINE = ("device.cuh",)
 KERNELS = sorted(p for p in CUDA.glob("*.cu*") if p.name not in MACHINE)
 
 FORBIDDEN = {
@@ -44,7 +43,7 @@ def test_the_executor_is_free_of_pybind11():
 
 
 def test_every_name_of_the_machine_exists_on_both_sides():
-    """What device.cuh and launch.cuh define for nvcc, executor.h defines for the host compiler."""
+    """What device.cuh defines for nvcc, executor.h defines for the host compiler."""
     name = re.compile(r"^(?:CONVSMITH_(?:HOST_)?DEVICE|inline|void|template).*?\b(\w+)\(", re.M)
     executor = (ROOT / "csrc" / "simt" / "executor.h").read_text()
     gpu = "".join((CUDA / file).read_text() for file in MACHINE)
