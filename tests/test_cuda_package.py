@@ -33,6 +33,8 @@ module.algorithms = lambda op, shape, dtype: ["direct", dtype]
 module.architectures = lambda: ["80", "90a"]
 sys.modules["convsmith._cuda"] = module
 """
+# The CUDA kernels themselves, with the simt executor for a GPU.
+SIMT = "import sys, convsmith._simt; sys.modules['convsmith._cuda'] = convsmith._simt\n"
 NO_CUDA = "import sys; sys.modules['convsmith._cuda'] = None\n"
 NO_CUPY = "import sys; sys.modules['cupy'] = None\n"
 DRIVER = """
@@ -174,10 +176,10 @@ def test_sixteen_bit_batch_norm_has_float_parameters(tmp_path):
         + """
 import cupy, numpy
 from convsmith import ops
-x, gamma = cupy.asarray(numpy.ones((4, 3), "float16")), cupy.asarray(numpy.ones(3, "float16"))
+x, gamma = cupy.asarray(numpy.ones((4, 3), "float16")), cupy.asarray(numpy.ones(3, "float32"))
 y, mean, var = ops.batch_norm_forward(x, gamma, gamma, eps=1e-5)
 assert calls == [["float16", "float32", "float32", "float16", "float32", "float32"]], calls
-assert mean.dtype == var.dtype == numpy.float16 and (mean == 2).all() and (var == 3).all()
+assert mean.dtype == var.dtype == numpy.float32 and (mean == 2).all() and (var == 3).all()
 """,
         fake_cupy.write(tmp_path),
     )
@@ -251,6 +253,47 @@ sys.modules["numba"] = types.SimpleNamespace()
 sys.modules["numba.cuda"] = types.SimpleNamespace(as_cuda_array=lambda array: ("numba", array))
 kind, array = convsmith.relu(OnlyInterface(x.memory))
 assert kind == "numba" and type(array) is cupy.ndarray
+""",
+        fake_cupy.write(tmp_path),
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_training_on_cupy_arrays(tmp_path, dtype):
+    """From the optimizer to the kernels, as on a GPU: the same bits as on NumPy arrays."""
+    pytest.importorskip("convsmith._simt")
+    run(
+        SIMT
+        + f"""
+import cupy, numpy, convsmith
+from convsmith import nn
+from convsmith.optim import SGD
+
+def train(device, backend):
+    convsmith.seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.5), nn.Linear(32, 5),
+    ).astype("{dtype}")
+    if device is cupy:
+        model.to_cupy()
+    optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9)
+    rng, losses = numpy.random.default_rng(0), []
+    with convsmith.use_backend(backend):
+        for _ in range(3):
+            x = device.asarray(rng.standard_normal((6, 8, 8, 3)).astype("{dtype}"))
+            labels = device.asarray(rng.integers(0, 5, 6))
+            y, cache = model.forward(x, training=True)
+            loss, dy = nn.cross_entropy(y, labels)
+            dx = model.backward(dy, cache)
+            assert type(y) is type(dx) is device.ndarray
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss)
+    assert all(type(p.data) is device.ndarray for p in model.parameters())
+    return losses
+
+assert train(cupy, "native_cuda") == train(numpy, "simt")
 """,
         fake_cupy.write(tmp_path),
     )

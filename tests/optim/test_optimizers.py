@@ -248,3 +248,53 @@ def test_repr() -> None:
     assert repr(SGD(parameters(), lr=0.1)) == (
         "SGD(lr=0.1, momentum=0.0, weight_decay=0.0, nesterov=False)"
     )
+
+
+@pytest.mark.parametrize("name", ["sgd, nesterov", "adamw, all"])
+def test_sixteen_bits_are_updated_in_float32(name: str) -> None:
+    """Steps far below the rounding of float16 add up, as they do in float32."""
+    make, _, options = CASES[name]
+    options = {**options, "lr": 1e-5, "weight_decay": 0.0}
+    start = [p.data.astype(np.float16) for p in parameters()]
+    narrow = [nn.Parameter(a.copy()) for a in start]
+    wide = [nn.Parameter(a.astype(np.float32)) for a in start]
+    ours, theirs = make(narrow, **options), make(wide, **options)
+    for _ in range(40):
+        give_gradients(wide, 0)
+        for parameter, twin in zip(narrow, wide, strict=True):
+            parameter.grad = twin.grad.astype(np.float16)
+            twin.grad = parameter.grad.astype(np.float32)
+        ours.step()
+        theirs.step()
+    for parameter, twin, before in zip(narrow, wide, start, strict=True):
+        assert parameter.dtype == np.float16
+        np.testing.assert_array_equal(parameter.data, twin.data.astype(np.float16))
+        assert (parameter.data != before).any()
+
+
+def test_the_float32_copies_are_saved_and_follow_the_parameters() -> None:
+    def fresh() -> tuple[nn.Parameter, Adam]:
+        parameter = nn.Parameter(np.linspace(-1, 1, 7).astype(np.float16))
+        return parameter, Adam([parameter], lr=1e-5)
+
+    def step(parameter: nn.Parameter, optimizer: Adam, count: int) -> None:
+        for _ in range(count):
+            parameter.grad = np.full(7, 0.5, np.float16)
+            optimizer.step()
+
+    parameter, optimizer = fresh()
+    step(parameter, optimizer, 60)
+    again, restored = fresh()
+    step(again, restored, 30)
+    state, data = restored.state_dict(), again.data.copy()
+    assert state["master.0"].dtype == np.float32
+    again, restored = fresh()
+    again.data[...] = data
+    restored.load_state_dict(state)
+    step(again, restored, 30)
+    np.testing.assert_array_equal(again.data, parameter.data)
+
+    # Weights that were loaded meanwhile are where the next step starts.
+    parameter.data[...] = 3
+    step(parameter, optimizer, 1)
+    np.testing.assert_array_equal(parameter.data, np.full(7, 3, np.float16))

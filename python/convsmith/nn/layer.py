@@ -15,10 +15,9 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
-from convsmith.arrays import Array, Shape
+from convsmith.arrays import Array, Shape, float_dtype, is_float, wide_dtype
 from convsmith.backends.table import find_row, row_of
 from convsmith.nn.device import like, to_cupy, to_host
-from convsmith.ops.check import FLOATS
 
 # What one forward pass leaves for its backward pass. Only the layer that made it looks inside.
 Cache: TypeAlias = Any
@@ -71,6 +70,8 @@ class Layer:
     """
 
     buffer_names: ClassVar[tuple[str, ...]] = ()
+    # Its arrays stay float32 where the model is stored in 16 bits.
+    keeps_float32: ClassVar[bool] = False
 
     # The constructor call in words, for errors and repr; set by ``describe``.
     label: str = ""
@@ -183,7 +184,7 @@ class Layer:
                 if len(shape) == 4 and (shape[0], *shape[2:], shape[1]) == own[key].shape:
                     hint = "; it fits as convsmith.to_nhwc makes it"
                 problems.append(f"{key}: got shape {shape}, wanted {own[key].shape}{hint}")
-            elif dtype.kind not in "fiub":
+            elif dtype.kind not in "iub" and not is_float(dtype):
                 problems.append(f"{key}: got dtype {dtype}, wanted {own[key].dtype}")
             elif not getattr(own[key].flags, "writeable", True):
                 problems.append(f"{key}: the array in the model is read-only")
@@ -223,28 +224,37 @@ class Layer:
     # Where and how its arrays are stored. In place; gradients are dropped.
 
     def astype(self, dtype: DTypeLike) -> Layer:
-        """Converts parameters and floating-point buffers to ``dtype``; returns this layer."""
-        self._replace_arrays(lambda array: array.astype(dtype))
+        """Converts parameters and floating-point buffers to ``dtype``; returns this layer.
+
+        In 16 bits ("float16", or "bfloat16" with the package ml_dtypes) a BatchNorm stays float32.
+        Raises TypeError for a dtype that the ops do not know.
+        """
+        wanted = float_dtype(dtype)
+        wide = wide_dtype(wanted)
+        self._replace_arrays(lambda layer, a: a.astype(wide if layer.keeps_float32 else wanted))
         return self
 
     def to_cupy(self) -> Layer:
         """Moves parameters and floating-point buffers to the GPU; returns this layer."""
-        self._replace_arrays(to_cupy)
+        self._replace_arrays(lambda _, array: to_cupy(array))
         return self
 
     def to_numpy(self) -> Layer:
         """Moves parameters and floating-point buffers to the CPU; returns this layer."""
-        self._replace_arrays(to_host)
+        self._replace_arrays(lambda _, array: to_host(array))
         return self
 
-    def _replace_arrays(self, convert: Callable[[Array], Array]) -> None:
-        for _, parameter in self.named_parameters():
-            parameter.data = convert(parameter.data)
-            parameter.grad = None
+    def _replace_arrays(self, convert: Callable[[Layer, Array], Array]) -> None:
+        seen: set[int] = set()
         for _, layer in self.named_layers():
+            for value in vars(layer).values():
+                if isinstance(value, Parameter) and id(value) not in seen:
+                    seen.add(id(value))
+                    value.data = convert(layer, value.data)
+                    value.grad = None
             for name in layer.buffer_names:
-                if getattr(layer, name).dtype.kind == "f":
-                    setattr(layer, name, convert(getattr(layer, name)))
+                if is_float(getattr(layer, name).dtype):
+                    setattr(layer, name, convert(layer, getattr(layer, name)))
 
     def __repr__(self) -> str:
         if self.label:
@@ -275,10 +285,14 @@ def check_array(label: str, x: Array, weight: Parameter | None = None) -> None:
     """Raises TypeError unless ``x`` is an array, of the dtype of ``weight`` if one is given."""
     row_of(label, "x", x)
     if weight is not None and x.dtype != weight.data.dtype:
-        raise TypeError(
-            f"{label}: x: got {x.dtype}, wanted {weight.dtype} as the weights have; pass "
-            f"x.astype('{weight.dtype}')"
-        )
+        raise wrong_dtype(label, x, weight)
+
+
+def wrong_dtype(label: str, x: Array, weight: Parameter) -> TypeError:
+    return TypeError(
+        f"{label}: x: got {x.dtype}, wanted {weight.dtype} as the weights have; pass "
+        f"x.astype('{weight.dtype}')"
+    )
 
 
 def check_nhwc(
@@ -297,9 +311,10 @@ def check_nhwc(
 
 def check_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
     """Raises TypeError unless ``dtype`` is a floating-point type that the ops know."""
-    found = np.dtype(dtype)
-    if found not in FLOATS:
-        raise TypeError(f"{name}: dtype: got {found}, wanted float32 (or float64, float16)")
+    try:
+        found: np.dtype[Any] = float_dtype(dtype)
+    except TypeError as error:
+        raise TypeError(f"{name}: dtype: {error}") from None
     return found
 
 
@@ -325,7 +340,7 @@ def _as_array(key: str, value: Any) -> Any:
 
 
 def _is_whole(array: Array) -> bool:
-    return array.dtype.kind != "f" or bool((array == array.round()).all())
+    return not is_float(array.dtype) or bool((array == array.round()).all())
 
 
 def _join(path: str, name: str) -> str:

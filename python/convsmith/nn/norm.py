@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import DTypeLike
 
-from convsmith.arrays import Array
+from convsmith.arrays import Array, wide_dtype
 from convsmith.nn.layer import (
     Cache,
     Layer,
@@ -16,6 +16,7 @@ from convsmith.nn.layer import (
     check_dtype,
     check_nhwc,
     need_cache,
+    wrong_dtype,
 )
 from convsmith.ops.geometry import as_int, check_range
 from convsmith.ops.norm import (
@@ -38,6 +39,7 @@ class _BatchNorm(Layer):
     """
 
     buffer_names = ("running_mean", "running_var", "num_batches_tracked")
+    keeps_float32 = True
 
     def __init__(
         self,
@@ -54,7 +56,7 @@ class _BatchNorm(Layer):
             raise ValueError(f"{name}: eps: got {eps}, wanted a positive number")
         if momentum is not None and not 0 <= momentum <= 1:
             raise ValueError(f"{name}: momentum: got {momentum}, wanted None or 0 to 1")
-        dtype = check_dtype(name, dtype)
+        dtype = wide_dtype(check_dtype(name, dtype))
         self.eps = float(eps)
         self.momentum = momentum
         self.frozen = False
@@ -70,6 +72,8 @@ class _BatchNorm(Layer):
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Cache]:
         self._check(x)
+        if wide_dtype(x.dtype) != self.weight.dtype:
+            raise wrong_dtype(self.label, x, self.weight)
         weight, bias = self.weight.data, self.bias.data
         if not training or self.frozen:
             mean, var = self.running_mean, self.running_var
@@ -110,14 +114,14 @@ class BatchNorm2d(_BatchNorm):
     __doc__ = f"Batch normalisation of x [N, H, W, C].\n\n    {_BatchNorm.__doc__}"
 
     def _check(self, x: Array) -> None:
-        check_nhwc(self.label, x, self.num_features, self.weight)
+        check_nhwc(self.label, x, self.num_features)
 
 
 class BatchNorm1d(_BatchNorm):
     __doc__ = f"Batch normalisation of x [N, C] or [N, L, C].\n\n    {_BatchNorm.__doc__}"
 
     def _check(self, x: Array) -> None:
-        check_array(self.label, x, self.weight)
+        check_array(self.label, x)
         if len(x.shape) not in (2, 3) or x.shape[-1] != self.num_features:
             raise ValueError(
                 f"{self.label}: x: got shape {x.shape}, wanted [batch, {self.num_features}] or "

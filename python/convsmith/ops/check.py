@@ -13,14 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from convsmith.arrays import Array, Shape
+from convsmith.arrays import Array, Shape, is_float
 from convsmith.backends.table import mixed_kinds, row_of
 from convsmith.ops.epilogue import ACTIVATIONS, NO_EPILOGUE, Epilogue
-
-# In native byte order: a big-endian dtype equals none of these.
-FLOATS = frozenset(np.dtype(name) for name in ("float16", "float32", "float64"))
-_BFLOAT16 = "bfloat16"  # of ml_dtypes, known by its name alone: the package is optional
-
 
 # Arrays.
 
@@ -29,7 +24,7 @@ def floats(op: str, name: str, value: Array) -> Any:
     """value is an array that the table knows, of floats, C-contiguous. Returns its dtype."""
     row_of(op, name, value)
     dtype = value.dtype
-    if dtype not in FLOATS and dtype.name != _BFLOAT16:
+    if not is_float(dtype):
         raise _bad_dtype(op, name, dtype, "float32 (or float64, float16, bfloat16)")
     if not value.flags.c_contiguous:
         raise not_contiguous(op, name, value)
@@ -42,11 +37,25 @@ def like(
     op: str, name: str, value: Array, first_name: str, first: Array, shape: Shape | None = None
 ) -> None:
     """value is of the kind and dtype of ``first``, C-contiguous and, if given, of this shape."""
+    beside(op, name, value, first.dtype, first_name, first, shape)
+
+
+def beside(
+    op: str,
+    name: str,
+    value: Array,
+    dtype: Any,
+    first_name: str,
+    first: Array,
+    shape: Shape | None,
+) -> None:
+    """As ``like``, but of this dtype."""
     if type(value) is not type(first):
         row_of(op, name, value)
         raise mixed_kinds(op, name, value, first_name, first)
-    if value.dtype != first.dtype:
-        raise _bad_dtype(op, name, value.dtype, f"{first.dtype} as {first_name} has")
+    if value.dtype != dtype:
+        beside_what = f"as {first_name} has" if dtype == first.dtype else f"beside {first_name}"
+        raise _bad_dtype(op, name, value.dtype, f"{dtype} {beside_what}")
     if not value.flags.c_contiguous:
         raise not_contiguous(op, name, value)
     if type(value) is not np.ndarray:
@@ -58,22 +67,6 @@ def like(
 def has_shape(op: str, name: str, value: Array, shape: Shape) -> None:
     if value.shape != shape:
         raise bad_shape(op, name, value.shape, str(shape))
-
-
-def indices(
-    op: str, name: str, value: Array, dtype: Any, first_name: str, first: Array, shape: Shape
-) -> None:
-    """value is of the kind of ``first``, C-contiguous and of exactly this dtype and shape."""
-    if type(value) is not type(first):
-        row_of(op, name, value)
-        raise mixed_kinds(op, name, value, first_name, first)
-    if value.dtype != dtype:
-        raise _bad_dtype(op, name, value.dtype, str(dtype))
-    if not value.flags.c_contiguous:
-        raise not_contiguous(op, name, value)
-    if type(value) is not np.ndarray:
-        _on_current_device(op, name, value)
-    has_shape(op, name, value, shape)
 
 
 def channels_last(op: str, name: str, value: Array, least_rank: int = 1) -> int:

@@ -1,14 +1,16 @@
 """Batch normalisation over all but the last axis, and local response normalisation over it.
 
-Arrays are C-contiguous and of one float dtype. All raise ValueError for a wrong shape, value or
-memory layout, TypeError for a wrong dtype or array type, before any work.
+Arrays are C-contiguous and of one float dtype; only what is kept per channel (gamma, beta, mean,
+var and the gradients dgamma, dbeta) is float32 where x is float16 or bfloat16. All raise ValueError
+for a wrong shape, value or memory layout, TypeError for a wrong dtype or array type, before any
+work.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from convsmith.arrays import Array
+from convsmith.arrays import Array, wide_dtype
 from convsmith.backends.table import select
 from convsmith.ops import check
 
@@ -24,13 +26,12 @@ def batch_norm_forward(
     """
     op = "batch_norm_forward"
     dtype, channels = _check_rows(op, "x", x, statistics=True)
-    check.like(op, "gamma", gamma, "x", x, (channels,))
-    check.like(op, "beta", beta, "x", x, (channels,))
+    _check_per_channel(op, "x", x, gamma=gamma, beta=beta)
     eps = check.number(op, "eps", eps, least=0)
     backend = select(op, (x,), dtype)
     y = backend.empty(x.shape, dtype)
-    mean = backend.empty((channels,), dtype)
-    var = backend.empty((channels,), dtype)
+    mean = backend.empty((channels,), wide_dtype(dtype))
+    var = backend.empty((channels,), wide_dtype(dtype))
     backend.batch_norm_forward(x, gamma, beta, y, mean, var, eps=eps)
     return y, mean, var
 
@@ -48,12 +49,8 @@ def batch_norm_inference_forward(
 ) -> Array:
     """y = gamma * (x - mean) / sqrt(var + eps) + beta with given statistics, all of [C]."""
     op = "batch_norm_inference_forward"
-    dtype, channels = _check_rows(op, "x", x)
-    per_channel = (channels,)
-    check.like(op, "gamma", gamma, "x", x, per_channel)
-    check.like(op, "beta", beta, "x", x, per_channel)
-    check.like(op, "mean", mean, "x", x, per_channel)
-    check.like(op, "var", var, "x", x, per_channel)
+    dtype, _ = _check_rows(op, "x", x)
+    _check_per_channel(op, "x", x, gamma=gamma, beta=beta, mean=mean, var=var)
     eps = check.number(op, "eps", eps, least=0)
     backend = select(op, (x,), dtype)
     y = backend.empty(x.shape, dtype)
@@ -112,16 +109,13 @@ def _backward(
     statistics: bool,
 ) -> tuple[Array, Array, Array]:
     dtype, channels = _check_rows(op, "dy", dy, statistics=statistics)
-    per_channel = (channels,)
     check.like(op, "x", x, "dy", dy, dy.shape)
-    check.like(op, "gamma", gamma, "dy", dy, per_channel)
-    check.like(op, "mean", mean, "dy", dy, per_channel)
-    check.like(op, "var", var, "dy", dy, per_channel)
+    _check_per_channel(op, "dy", dy, gamma=gamma, mean=mean, var=var)
     eps = check.number(op, "eps", eps, least=0)
     backend = select(op, (dy,), dtype)
     dx = backend.empty(x.shape, dtype)
-    dgamma = backend.empty(per_channel, dtype)
-    dbeta = backend.empty(per_channel, dtype)
+    dgamma = backend.empty((channels,), wide_dtype(dtype))
+    dbeta = backend.empty((channels,), wide_dtype(dtype))
     fill = backend.batch_norm_backward if statistics else backend.batch_norm_inference_backward
     fill(dy, x, gamma, mean, var, dx, dgamma, dbeta, eps=eps)
     return dx, dgamma, dbeta
@@ -136,6 +130,12 @@ def _check_rows(
         # The mean of nothing is NaN, and would poison the running statistics for good.
         raise check.bad_shape(op, name, value.shape, "at least one row to take statistics of")
     return dtype, channels
+
+
+def _check_per_channel(op: str, first_name: str, first: Array, **arrays: Array) -> None:
+    dtype, shape = wide_dtype(first.dtype), first.shape[-1:]
+    for name, array in arrays.items():
+        check.beside(op, name, array, dtype, first_name, first, shape)
 
 
 def _check_local(

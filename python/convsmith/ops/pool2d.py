@@ -52,7 +52,7 @@ def max_pool2d_backward_input(dy: Array, argmax: Array, shape: Pool2dShape) -> A
     dtype = check.floats(op, "dy", dy)
     y_shape = shape.y_shape
     check.has_shape(op, "dy", dy, y_shape)
-    check.indices(op, "argmax", argmax, argmax_dtype(shape), "dy", dy, y_shape)
+    check.beside(op, "argmax", argmax, argmax_dtype(shape), "dy", dy, y_shape)
     backend = select(op, (dy,), dtype, shape)
     dx = backend.empty(shape.x_shape, dtype)
     backend.max_pool2d_backward_input(dy, argmax, dx, shape)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from convsmith.arrays import Array
+from convsmith.arrays import Array, wide_dtype
 from convsmith.backends.table import mixed_kinds, row_of, select
 from convsmith.ops import check
 
@@ -67,7 +67,8 @@ def softmax_cross_entropy(
 ) -> tuple[Array, Array]:
     """(losses [rows], dlogits [rows, classes]) of logits [rows, classes].
 
-    labels [rows] are integers of any width in [0, classes); they are converted to int64.
+    labels [rows] are integers of any width in [0, classes); they are converted to int64. Losses
+    of 16-bit logits are float32.
     losses[r] = -sum over c of target[r, c] * log_softmax(logits)[r, c], where target is
     (1 - label_smoothing) at the label plus label_smoothing / classes everywhere, as in PyTorch.
     dlogits = scale * (softmax(logits) - target): scale = 1 / rows gives the mean's gradient.
@@ -81,7 +82,7 @@ def softmax_cross_entropy(
     label_smoothing = check.number(op, "label_smoothing", label_smoothing, least=0, most=1)
     scale = check.number(op, "scale", scale)
     backend = select(op, (logits,), dtype)
-    losses = backend.empty((logits.shape[0],), dtype)
+    losses = backend.empty((logits.shape[0],), wide_dtype(dtype))
     dlogits = backend.empty(logits.shape, dtype)
     backend.softmax_cross_entropy(
         logits, labels, losses, dlogits, label_smoothing=label_smoothing, scale=scale

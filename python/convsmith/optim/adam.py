@@ -43,10 +43,10 @@ class Adam(Optimizer):
     def slot_names(self) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq")
 
-    def _update(self, parameter: Parameter, slots: dict[str, Array], step: int) -> None:
+    def _update(self, data: Array, grad: Array, slots: dict[str, Array], step: int) -> None:
         adam_update(
-            parameter.data,
-            parameter.grad,
+            data,
+            grad,
             slots["exp_avg"],
             slots["exp_avg_sq"],
             step=step,

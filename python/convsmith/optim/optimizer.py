@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from convsmith.arrays import Array
+from convsmith.arrays import Array, is_float, wide_dtype
 from convsmith.nn.device import like
 from convsmith.nn.layer import Parameter
 
@@ -16,8 +16,10 @@ from convsmith.nn.layer import Parameter
 class Optimizer:
     """Updates parameters in place from their gradients; those without a gradient are left alone.
 
-    ``lr`` may be set at any time. Subclasses name their settings, and the arrays that they keep
-    for each parameter (``slot_names()``), and define ``_update``.
+    ``lr`` may be set at any time. A parameter stored in 16 bits is updated in a float32 copy, its
+    "master", and rounded from it: most steps are smaller than the distance of two 16-bit numbers.
+    Subclasses name their settings, and the arrays that they keep for each parameter
+    (``slot_names()``), and define ``_update``.
     """
 
     setting_names: ClassVar[tuple[str, ...]] = ("lr",)
@@ -53,16 +55,26 @@ class Optimizer:
         for index, parameter in enumerate(self.parameters):
             if parameter.grad is None:
                 continue
-            slots = self.slots[index]
+            data, grad, slots = parameter.data, parameter.grad, self.slots[index]
+            wide = wide_dtype(data.dtype)
+            if wide != data.dtype:
+                data, grad = _master(slots, data), grad.astype(wide)
             for name in self.slot_names():
                 # Not only at the first step: SGD's momentum may be set between two of them.
                 if name not in slots:
-                    slots[name] = np.zeros_like(parameter.data)
-            self._update(parameter, slots, self.steps[index] + 1)
+                    slots[name] = np.zeros_like(data)
+            self._update(data, grad, slots, self.steps[index] + 1)
+            if data is not parameter.data:
+                parameter.data[...] = data
             self.steps[index] += 1  # last, so that a refused update does not count
 
-    def _update(self, parameter: Parameter, slots: dict[str, Array], step: int) -> None:
+    def _update(self, data: Array, grad: Array, slots: dict[str, Array], step: int) -> None:
+        """Moves ``data`` in place; its slots have its shape and dtype."""
         raise NotImplementedError
+
+    def _slots_of(self, parameter: Parameter) -> tuple[str, ...]:
+        narrow = wide_dtype(parameter.dtype) != parameter.dtype
+        return (*self.slot_names(), "master") if narrow else self.slot_names()
 
     def slot_names(self) -> tuple[str, ...]:
         return ()
@@ -79,11 +91,11 @@ class Optimizer:
         state: dict[str, Any] = {name: getattr(self, name) for name in self.setting_names}
         for index, (step, slots) in enumerate(zip(self.steps, self.slots, strict=True)):
             state[f"step.{index}"] = step
-            for name in self.slot_names() if step > 0 else ():
+            parameter = self.parameters[index]
+            for name in self._slots_of(parameter) if step > 0 else ():
                 # Not there yet if SGD's momentum was set since the last step.
                 array = slots.get(name)
-                data = self.parameters[index].data
-                state[f"{name}.{index}"] = np.zeros_like(data) if array is None else array.copy()
+                state[f"{name}.{index}"] = _zeros(parameter) if array is None else array.copy()
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -144,19 +156,22 @@ class Optimizer:
         slots: list[dict[str, Array]] = [{} for _ in steps]
         known = {*self.setting_names, *(f"step.{i}" for i in range(len(steps)))}
         for i, parameter in enumerate(self.parameters):
-            for slot in self.slot_names() if steps[i] > 0 else ():
+            for slot in self._slots_of(parameter) if steps[i] > 0 else ():
                 key = f"{slot}.{i}"
                 known.add(key)
                 if key not in state:
                     problems.append(f"missing: {key}")
                     continue
-                given = state[key] if hasattr(state[key], "dtype") else np.asarray(state[key])
+                given = state[key]
+                if not hasattr(getattr(given, "dtype", None), "kind"):
+                    given = np.asarray(given)
                 if given.shape != parameter.shape:
                     problems.append(f"{key}: got shape {given.shape}, wanted {parameter.shape}")
-                elif getattr(given.dtype, "kind", "f") not in "fiu":
-                    problems.append(f"{key}: got dtype {given.dtype}, wanted {parameter.dtype}")
+                elif given.dtype.kind not in "iu" and not is_float(given.dtype):
+                    wanted = wide_dtype(parameter.dtype)
+                    problems.append(f"{key}: got dtype {given.dtype}, wanted {wanted}")
                 else:
-                    slots[i][slot] = np.empty_like(parameter.data)
+                    slots[i][slot] = _zeros(parameter)
                     slots[i][slot][...] = like(given, parameter.data)
         problems += [f"unexpected: {key}" for key in state if key not in known]
         return slots
@@ -181,3 +196,16 @@ class Optimizer:
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={getattr(self, name)}" for name in self.setting_names)
         return f"{type(self).__name__}({settings})"
+
+
+def _master(slots: dict[str, Array], data: Array) -> Array:
+    """The float32 copy of a 16-bit parameter; a fresh one if others have changed the parameter."""
+    master = slots.get("master")
+    if master is None or not bool((master.astype(data.dtype) == data).all()):
+        master = slots["master"] = data.astype(wide_dtype(data.dtype))
+    return master
+
+
+def _zeros(parameter: Parameter) -> Array:
+    """For a slot: of the parameter's shape and device, float32 at least."""
+    return np.zeros_like(parameter.data, dtype=wide_dtype(parameter.dtype))

@@ -41,10 +41,10 @@ class SGD(Optimizer):
     def slot_names(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()
 
-    def _update(self, parameter: Parameter, slots: dict[str, Array], step: int) -> None:
+    def _update(self, data: Array, grad: Array, slots: dict[str, Array], step: int) -> None:
         sgd_update(
-            parameter.data,
-            parameter.grad,
+            data,
+            grad,
             slots.get("velocity"),
             lr=self.lr,
             momentum=self.momentum,
