@@ -3,9 +3,13 @@
 #include <cstring>
 #include <mutex>
 #include <numeric>
+#include <set>
 
 #include "simt/machine.h"
 #include "simt/sanitizers.h"
+
+// The start of this module, or program, in memory: the linker's name for it.
+extern "C" __attribute__((visibility("hidden"))) const char __ehdr_start;
 
 namespace convsmith::simt {
 
@@ -15,6 +19,7 @@ namespace {
 
 Schedule chosen_schedule;
 std::mutex one_launch;
+std::set<const void*> launched;
 
 // "0-31, 40": the numbers are in order.
 std::string ranges(const std::vector<int>& threads) {
@@ -283,12 +288,24 @@ void sync_block(const Site& site) {
   race_acquire(race_point);
 }
 
-void run(const char* op, cuda::Grid grid, int threads, size_t dynamic_shared_bytes,
-         void (*thread)(void*), void* argument) {
+std::vector<uint64_t> take_launched_kernels() {
+  const std::lock_guard<std::mutex> locked(one_launch);
+  std::vector<uint64_t> offsets;
+  for (const void* kernel : launched) {
+    offsets.push_back(reinterpret_cast<uintptr_t>(kernel) -
+                      reinterpret_cast<uintptr_t>(&__ehdr_start));
+  }
+  launched.clear();
+  return offsets;
+}
+
+void run(const char* op, const void* kernel, cuda::Grid grid, int threads,
+         size_t dynamic_shared_bytes, void (*thread)(void*), void* argument) {
   const std::lock_guard<std::mutex> locked(one_launch);
   check_launch(op, grid, threads, dynamic_shared_bytes);
   const int64_t blocks = grid.x * grid.y * grid.z;
   if (blocks == 0) return;
+  launched.insert(kernel);
   Machine& m = machine();
   m.op = op;
   m.body = thread;

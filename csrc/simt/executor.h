@@ -214,7 +214,7 @@ void launch(const char* op, void (*kernel)(Params...), Grid grid, int threads,
     std::tuple<Params...> arguments;
   } call{kernel, std::tuple<Params...>(static_cast<Params>(args)...)};
   simt::run(
-      op, grid, threads, dynamic_shared_bytes,
+      op, reinterpret_cast<const void*>(kernel), grid, threads, dynamic_shared_bytes,
       [](void* pointer) {
         auto* made = static_cast<Call*>(pointer);
         std::apply(made->kernel, made->arguments);
