@@ -22,7 +22,6 @@ extern Dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 constexpr int kWarp = 32;
 constexpr int kMaxThreads = 1024;
-constexpr int kMultiprocessors = 4;                  // small: persistent kernels get several rounds
 constexpr size_t kMaxSharedBytes = 163 * 1024;       // sm_80, static and dynamic together
 constexpr size_t kMaxStaticSharedBytes = 48 * 1024;  // ptxas refuses more
 
