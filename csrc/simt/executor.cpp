@@ -267,7 +267,7 @@ void sync_block(const Site& site) {
                    " waits in sync_block at " + to_text(m.barrier_site) +
                    ", this thread comes to another one");
   }
-  void* const race_point = &m.race_points[m.barrier_phase];
+  void* const race_point = &m.race_points[m.set][m.barrier_phase];
   race_release(race_point);
   if (++m.barrier_arrived < m.thread_count) {
     wait("sync_block", site);
@@ -327,9 +327,9 @@ void run(const char* op, const void* kernel, cuda::Grid grid, int threads,
     blockIdx =
         Dim3{static_cast<unsigned>(block % grid.x), static_cast<unsigned>(block / grid.x % grid.y),
              static_cast<unsigned>(block / grid.x / grid.y)};
-    if (kTsan) m.threads = &m.sets[i % 2];
-    if (m.threads->size() < static_cast<size_t>(threads)) {
-      m.threads->resize(static_cast<size_t>(threads));
+    m.set = static_cast<int>(i % kSets);
+    if (m.sets[m.set].size() < static_cast<size_t>(threads)) {
+      m.sets[m.set].resize(static_cast<size_t>(threads));
     }
     m.ready.reset(schedule, threads, static_cast<uint64_t>(block));
     run_block();
