@@ -66,7 +66,7 @@ __global__ void __launch_bounds__(kThreads) conv2d_forward_first_layer_kernel(Fi
     const int64_t y0 = first_row * window.step_h + window.first_h;
     const int64_t x0 = first_column * window.step_w + window.first_w;
 
-    sync_block();
+    // The patch may be overwritten: the task before ended with a barrier.
     for (int i = thread; i < p.patch_h * patch_row; i += kThreads) {
       const int64_t y = y0 + i / patch_row, x = x0 + i % patch_row / p.in_c;
       float value = 0.0f;
