@@ -298,6 +298,15 @@ def shapes_in_packs() -> Iterator[Conv2dShape]:
         )
 
 
+_MANY_TAPS: dict[str, Any] = {
+    "kernel": (7, 6),
+    "size": (9, 8),
+    "stride": 1,
+    "padding": 3,
+    "batch": 1,
+}
+
+
 def conv2d_cases(seed: int) -> Iterator[Conv2dCase]:
     """Plain convolutions in all directions, then every epilogue, forward only."""
     draw = _Draw(seed)
@@ -314,6 +323,9 @@ def conv2d_cases(seed: int) -> Iterator[Conv2dCase]:
         for activation in ("relu", "silu"):
             shape = draw.shape(groups=groups, in_c=12, out_c=24, size=(6, 7))
             yield Conv2dCase(shape, True, True, activation, forward_only=True)
+    for out_c in (8, 14):  # depthwise, more taps than fit shared memory at once
+        yield Conv2dCase(draw.shape(groups=out_c // 2, in_c=out_c // 2, out_c=out_c, **_MANY_TAPS))
+        yield Conv2dCase(draw.shape(groups=out_c, in_c=out_c, out_c=out_c, **_MANY_TAPS))
     for shape in shapes_in_packs():
         yield Conv2dCase(shape)
         yield Conv2dCase(shape, True, True, "relu", forward_only=True)
