@@ -41,6 +41,8 @@ void bind_runtime(py::module_& m) {
       "warp as far ahead as it can) or random. An odd seed also runs the blocks last to first "
       "(random: in a random order).");
   m.def("schedule", &schedule, "(policy, seed) as set_schedule left them.");
+  m.def("take_launched_kernels", &simt::take_launched_kernels,
+        "The kernels that ran since the last call, as offsets into this module.");
 #endif
 }
 

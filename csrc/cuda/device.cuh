@@ -256,23 +256,9 @@ inline void check_status(const char* op, cudaError_t status) {
 constexpr int64_t kMaxGridX = (int64_t{1} << 31) - 1;
 constexpr int64_t kMaxGridYZ = 65535;
 constexpr int kMaxThreads = 1024;
+// What launchers ask for at most: beyond it grid-stride loops go on, or another launch follows.
+constexpr int64_t kMostBlocks = int64_t{1} << 22;
 constexpr size_t kPlainSharedBytes = 48 * 1024;  // above this a kernel has to opt in
-
-inline int device_attribute(const char* op, cudaDeviceAttr attribute) {
-  int device = 0;
-  int value = 0;
-  check_status(op, cudaGetDevice(&device));
-  check_status(op, cudaDeviceGetAttribute(&value, attribute, device));
-  return value;
-}
-inline int multiprocessor_count() {
-  return device_attribute("multiprocessor_count", cudaDevAttrMultiProcessorCount);
-}
-// The dynamic shared memory that a launch may ask for.
-inline size_t max_shared_bytes() {
-  return static_cast<size_t>(
-      device_attribute("max_shared_bytes", cudaDevAttrMaxSharedMemoryPerBlockOptin));
-}
 
 // Runs kernel(args...) on grid.x * grid.y * grid.z blocks; an empty grid runs nothing.
 template <class... Params, class... Args>

@@ -35,11 +35,10 @@ GemmProblem<T> plain_problem(int64_t gemm_m, int64_t gemm_n, int64_t gemm_k, int
   return problem;
 }
 
-// Calls launch_tiles(problem, grid) for at most 2^31 - 1 blocks at a time, then adds the splits.
+// Calls launch_tiles(problem, grid) for at most kMostBlocks at a time, then adds the splits.
 template <class T, class LaunchTiles>
 void run_tiles(const char* op, GemmProblem<T> problem, const TileRow& tile, int64_t splits,
                Stream stream, LaunchTiles&& launch_tiles) {
-  constexpr int64_t kMostBlocks = (int64_t{1} << 31) - 1;
   if (problem.gemm_m == 0 || problem.gemm_n == 0 || problem.groups == 0) return;
   problem.k_per_split = divide_up(divide_up(problem.gemm_k, splits), tile.bk) * tile.bk;
   problem.splits = problem.gemm_k == 0 ? 1 : divide_up(problem.gemm_k, problem.k_per_split);

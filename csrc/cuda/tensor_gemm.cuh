@@ -184,8 +184,7 @@ CONVSMITH_DEVICE void tensor_gemm_block(const GemmProblem<T>& problem, SourceA a
     read = read + 1 == kStages ? 0 : read + 1;
     write = write + 1 == kStages ? 0 : write + 1;
   }
-  copy_async_wait<0>();
-  sync_block();
+  sync_block();  // every copy has been waited for; the stages become room for staging
 
   // Slice by slice of 16 rows of every warp, as in direct_gemm.cuh.
   constexpr int kPitch = kStagePitch<Tile>, kSliceRows = Tile::kWarpsM * 16;
