@@ -2,7 +2,7 @@
 // entry is not waited for: the caller names the stream on which the data is ready.
 #ifndef CONVSMITH_SIMT
 #include "bindings_device/view.h"
-#include "cuda/kernels.cuh"
+#include "cuda/memory.h"
 
 namespace convsmith::bindings {
 namespace {

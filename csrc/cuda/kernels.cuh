@@ -29,12 +29,6 @@ enum class Algorithm { automatic, direct, tensor_core, tf32 };
 // depth to use from now on; -1 and 0 leave the choice to the shape.
 void force_tile(int row, int64_t splits);
 
-#ifndef CONVSMITH_SIMT
-// memory.cu: throws unless the address is memory of the current GPU; null is asked for the GPU
-// only.
-void check_memory(const char* op, const char* argument, const void* address);
-#endif
-
 // gemm.cu: c = activation(alpha op(a) op(b) + beta c + bias + residual); beta = 0 never reads c.
 template <class T>
 void gemm(const GemmShape& shape, float alpha, const T* a, const T* b, float beta,

@@ -1,8 +1,9 @@
-// Whether the memory of an argument is the GPU's: asked by the binding before any kernel runs.
-#ifndef CONVSMITH_SIMT  // whose arrays are NumPy's
+// Whose memory an argument is. Not for simt, whose arrays are NumPy's.
+#ifndef CONVSMITH_SIMT
+#include "cuda/memory.h"
+
 #include "check.h"
 #include "cuda/device.cuh"
-#include "cuda/kernels.cuh"
 
 namespace convsmith::cuda {
 
