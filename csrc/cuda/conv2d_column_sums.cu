@@ -132,7 +132,7 @@ void run(const char* op, const T* dy, int64_t pixels, int64_t channels, int64_t 
   const int64_t splits = splits_for(sums.channel_tiles * chunks, pixels);
   sums.pixels_per_split = pixels > 0 ? divide_up(pixels, splits) : 1;
   sums.splits = pixels > 0 ? divide_up(pixels, sums.pixels_per_split) : 1;
-  Workspace partial(static_cast<size_t>(sums.splits * channels * taps) * sizeof(float), stream);
+  Workspace partial(static_cast<size_t>(sums.splits * channels * taps) * sizeof(float), stream, op);
   sums.partial = partial.template as<float>();
   const int64_t tasks = sums.channel_tiles * chunks * sums.splits;
   launch_sums(sums, Grid{smaller(tasks, kMostBlocks)});

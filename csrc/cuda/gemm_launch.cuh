@@ -47,7 +47,7 @@ void run_tiles(const char* op, GemmProblem<T> problem, const TileRow& tile, int6
   problem.output.vectors = can_store_vectors(problem);
   const int64_t numbers =
       problem.splits > 1 ? problem.splits * problem.groups * problem.gemm_m * problem.gemm_n : 0;
-  Workspace partial(static_cast<size_t>(numbers) * sizeof(float), stream);
+  Workspace partial(static_cast<size_t>(numbers) * sizeof(float), stream, op);
   problem.output.partial = numbers > 0 ? partial.template as<float>() : nullptr;
   const int64_t blocks = problem.tile_rows * problem.tile_columns * problem.groups * problem.splits;
   for (problem.first_tile = 0; problem.first_tile < blocks; problem.first_tile += kMostBlocks) {

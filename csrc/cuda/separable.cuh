@@ -40,7 +40,7 @@ struct SeparableShape {
 };
 
 template <class Axis, class T, int N>
-__global__ void __launch_bounds__(kStreamThreads)
+__global__ void __launch_bounds__(kStreamThreads, kLeastResident)
     separable_kernel(SeparableShape s, PixelSplit split, Axis vertical, Axis horizontal,
                      const T* from, T* to) {
   for (int64_t item = grid_index(); item < split.items; item += grid_step()) {
@@ -96,7 +96,7 @@ inline Panels panels_of(int64_t packs, int64_t to_h, int64_t to_w) {
 // Blocks: one a pixel and panel. The elements of a window count as one list, row after row; thread
 // (lane, d) takes elements d, d + depth, ...
 template <class Axis, class T, int N>
-__global__ void __launch_bounds__(kStreamThreads)
+__global__ void __launch_bounds__(kStreamThreads, kLeastResident)
     separable_block_kernel(SeparableShape s, Panels cut, Axis vertical, Axis horizontal,
                            const T* from, T* to) {
   CONVSMITH_SHARED(float, sums, kStreamThreads* N);
