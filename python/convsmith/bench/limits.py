@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from convsmith.bench.cold import last_level_bytes
+from convsmith.bench.statistics import PROCESSOR, typical_ms
 from convsmith.bench.timing import EventClock, HostClock, Samples
 from convsmith.bench.work import NumpyArray
 
@@ -24,6 +25,7 @@ _ROUNDS = 1_000_000  # of the chains: about 2 ms
 _TRIES = 25
 _CHUNK = 16 << 20  # elements of a large copy that are timed at once
 _SAMPLE = 4 << 20  # elements: the copy beside each row takes a few milliseconds
+_CACHES = 4  # how often an array holds the last-level cache, as STREAM wants
 _MOST_ELEMENTS = 1 << 28
 _GEMM_SIZE = 8192
 _GPU_COPY_BYTES = 1 << 30
@@ -48,9 +50,10 @@ def _cpu() -> Any:
     return importlib.import_module("convsmith._cpu")
 
 
-def _peak(samples: Iterable[tuple[float, float]]) -> float:
-    """The highest of (work, ms), in units of 1e9 a second: whatever disturbs makes it lower."""
-    return max(work / ms for work, ms in samples) / 1e6
+def _peak(work: float, samples: Samples, threads: int | None) -> float:
+    """The highest rate, in units of 1e9 a second: whatever disturbs makes it lower."""
+    quiet = samples.undisturbed()
+    return work / (min(quiet) if quiet else typical_ms(samples, PROCESSOR, threads)) / 1e6
 
 
 def measure_cpu(threads: Iterable[int]) -> dict[str, Any]:
@@ -58,7 +61,7 @@ def measure_cpu(threads: Iterable[int]) -> dict[str, Any]:
     cpu, clock = _cpu(), HostClock(settle_s=0.0)
     counts = sorted({1, *threads})
     isa, before = cpu.isa(), cpu.num_threads()
-    size = min(4 * last_level_bytes() // 4, _MOST_ELEMENTS)
+    size = min(_CACHES * last_level_bytes() // 4, _MOST_ELEMENTS)
     chunk = min(_CHUNK, size)
     gflops: dict[str, dict[str, float]] = {}
     bandwidth: dict[str, float] = {}
@@ -72,7 +75,7 @@ def measure_cpu(threads: Iterable[int]) -> dict[str, Any]:
                 for _ in range(_TRIES):
                     clock.time(lambda: cpu.yardstick_multiply_add(_ROUNDS), samples)
                 flop = cpu.yardstick_multiply_add(1) * _ROUNDS
-                gflops[name][str(count)] = _peak((flop, ms) for ms in samples.ms)
+                gflops[name][str(count)] = _peak(flop, samples, count)
         cpu.set_isa(isa)
         x, y = np.ones(size, np.float32), np.ones(size, np.float32)
         for count in counts:
@@ -82,7 +85,7 @@ def measure_cpu(threads: Iterable[int]) -> dict[str, Any]:
             for begin in range(0, size - chunk + 1, chunk):
                 part = slice(begin, begin + chunk)
                 clock.time(partial(cpu.yardstick_copy, x[part], y[part]), samples)
-            bandwidth[str(count)] = _peak((8.0 * chunk, ms) for ms in samples.ms)
+            bandwidth[str(count)] = _peak(8.0 * chunk, samples, count)
     finally:
         cpu.set_isa(isa)
         cpu.set_num_threads(before)
@@ -105,8 +108,8 @@ def measure_gpu(dtypes: Iterable[str]) -> dict[str, Any]:
         out, products = cupy.empty_like(a), Samples()
         for _ in range(8):
             clock.time(partial(cupy.matmul, a, a, out=out), products)
-        rates[dtype] = _peak((2.0 * _GEMM_SIZE**3, ms) for ms in products.ms)
-    bandwidth = _peak((2.0 * _GPU_COPY_BYTES, ms) for ms in copies.ms)
+        rates[dtype] = _peak(2.0 * _GEMM_SIZE**3, products, None)
+    bandwidth = _peak(2.0 * _GPU_COPY_BYTES, copies, None)
     return {"gpu_gflops": rates, "gpu_gb_per_s": bandwidth}
 
 

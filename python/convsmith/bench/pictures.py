@@ -61,6 +61,7 @@ def _figure(width: float, height: float) -> Any:
 def _tidy(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3, which="major")
+    axes.set_axisbelow(True)
     axes.tick_params(labelsize=11)
 
 
@@ -100,8 +101,12 @@ def _same_setting(rows: Sequence[Row]) -> list[Row]:
 
 def _setting(rows: Sequence[Row]) -> str:
     row = rows[0]
-    threads = "" if row["threads"] is None else f", {row['threads']} threads"
+    threads = "" if row["threads"] is None else f", {_count(row['threads'], 'thread')}"
     return f"{row['dtype']}, batch {row['batch']}{threads}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("s" if number != 1 else "")
 
 
 def roofline(record: Record) -> Any:
@@ -114,9 +119,10 @@ def roofline(record: Record) -> Any:
     axes = figure.subplots()
     _caption(figure, f"Roofline: {_setting(rows)}", record)
     intensity = [row["flop"] / row["bytes"] for row in rows]
-    ends = np.geomspace(min(*intensity, 0.5) / 1.5, max(intensity) * 1.8, 200)
+    knee = limit.gflops / limit.gb_per_s
+    ends = np.geomspace(min(*intensity, knee) / 4, max(*intensity, knee) * 2, 200)
     roof = np.minimum(limit.gflops, ends * limit.gb_per_s)
-    axes.fill_between(ends, roof, roof.max() * 4, color="#ececec", lw=0)
+    axes.fill_between(ends, roof, roof.max() * 4, color="#f0f0f0", lw=0)
     axes.plot(ends, roof, color="black", lw=2)
     axes.text(
         ends[-1],
@@ -125,12 +131,12 @@ def roofline(record: Record) -> Any:
         ha="right",
         fontsize=11,
     )
-    slope_at = ends[0] * 1.15
-    axes.text(
-        slope_at,
-        slope_at * limit.gb_per_s * 1.3,
-        f"copy, measured: {limit.gb_per_s:.1f} GB/s",
-        rotation=0,
+    axes.annotate(
+        f"copy, measured:\n{limit.gb_per_s:.1f} GB/s",
+        (knee / 1.4, limit.gflops / 1.4),
+        xytext=(-8, 0),
+        textcoords="offset points",
+        ha="right",
         fontsize=11,
     )
     ops = list(dict.fromkeys(row["op"] for row in rows))
@@ -156,12 +162,12 @@ def roofline(record: Record) -> Any:
     if library:
         axes.plot([], [], "o", mfc="none", mec=_GREY, ms=7, label=f"hollow: {library}")
     axes.set(xscale="log", yscale="log", xlim=(ends[0], ends[-1]))
-    axes.set_ylim(max(lowest / 1.6, limit.gflops / 1e4), limit.gflops * 1.6)
+    axes.set_ylim(max(lowest / 1.6, limit.gflops / 1e4), limit.gflops * 3)
     axes.set_xlabel("operations per byte that must be moved (FLOP/byte)", fontsize=12)
     axes.set_ylabel("GFLOP/s", fontsize=12)
     _plain_ticks(axes.xaxis)
     _plain_ticks(axes.yaxis)
-    axes.legend(frameon=True, edgecolor="none", fontsize=11, loc="lower right")
+    axes.legend(frameon=False, fontsize=11, loc="upper left")
     _tidy(axes)
     return figure
 
@@ -331,7 +337,8 @@ def _scaling(axes: Any, rows: Sequence[Row], key: str) -> None:
         if library:
             label = f"{op}, {library}"
             axes.plot(places, theirs, f"{marker}--", color=colour, mfc="white", label=label, ms=6)
-    axes.set_title(f"at {fixed} {other}", fontsize=11.5)
+    at = _count(fixed, "thread") if other == "threads" else f"batch {fixed}"
+    axes.set_title(f"at {at}", fontsize=11.5)
     axes.set_xscale("log", base=2)
     axes.set_xticks(places, [str(place) for place in places])
     axes.set_ylim(bottom=0)

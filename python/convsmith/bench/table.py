@@ -152,7 +152,7 @@ def summary(record: Record) -> Iterator[str]:
     single = {use["network"] for row in rows for use in row["uses"]}
     if made:
         yield "their time over ours (above 1: convsmith is faster)"
-        yield f"  {'op':{_OP}} {'of':12} {'layers':>6} {'geometric mean':>15} {'time-weighted':>14}"
+        yield f"  {'op':{_OP}} {'of':12} {'rows':>6} {'geometric mean':>15} {'time-weighted':>14}"
         for mean in made:
             if mean.network == "all" and len(single) == 1:
                 continue
