@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import cupy
-import numpy as np
 
+from convsmith.arrays import float_dtype
 from convsmith.backends import native_cuda
 from convsmith.ops.epilogue import NO_EPILOGUE
 from convsmith.ops.shapes import Conv2dShape, GemmShape, Pool2dShape, Resample2dShape
@@ -62,7 +62,7 @@ class Work:
 def time_op(item: str) -> dict[str, Any]:
     """'OP DTYPE' at a size that fills a large GPU several times over."""
     op, _, dtype_name = item.partition(" ")
-    dtype = np.dtype(dtype_name) if dtype_name != "bfloat16" else _bfloat16()
+    dtype = float_dtype(dtype_name)
     if not native_cuda.supports(op, dtype):
         return {"ok": False, "error": f"native_cuda does not support {dtype_name}"}
     work = MAKERS[op](op, dtype)
@@ -71,12 +71,6 @@ def time_op(item: str) -> dict[str, Any]:
     if work.macs:
         found["tflop_per_s"] = 2 * work.macs / ms / 1e9
     return found
-
-
-def _bfloat16() -> Any:
-    import ml_dtypes
-
-    return np.dtype(ml_dtypes.bfloat16)
 
 
 def random(shape: tuple[int, ...], dtype: Any) -> Any:

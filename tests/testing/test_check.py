@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 from convsmith.backends import OPS, reference
 from convsmith.testing import check, report
 from convsmith.testing.cases import cases_for
-from convsmith.testing.check import run_case, run_check
+from convsmith.testing.check import Selection, run_case, run_check
 from convsmith.testing.problem import Case, Out, Problem
 
 
@@ -220,7 +223,7 @@ def test_the_reference_is_held_against_loops_not_itself(fewer_cases: None) -> No
 
     results = run_check(("add",), [Wrong("add", slightly_wrong("add", 0))])
     assert results and not all(r.ok for r in results)
-    truth, cases = check._truth_and_cases(reference, "conv2d_forward", 0)
+    truth, cases = check._truth_and_cases(reference, "conv2d_forward", check.EVERYTHING)
     assert truth is check.loops and all(c.cost <= check.LOOPS_LIMIT for c in cases)
 
 
@@ -265,3 +268,96 @@ def test_progress_is_told(fewer_cases: None) -> None:
     results = run_check(("add",), [Planted()], progress=lambda *call: calls.append(call))
     assert len(calls) == len(results)
     assert calls[-1] == (len(results), len(results), "planted add")
+
+
+class Algorithms(Planted):
+    """The reference with two algorithms, of which one forgets the last output channel."""
+
+    def algorithms(self, op: str, dtype: Any, shape: Any = None) -> tuple[str, ...]:
+        return ("direct", "fft")
+
+    def conv2d_forward(self, x: Any, w: Any, y: Any, s: Any, e: Any, *, algorithm: str) -> None:
+        reference.conv2d_forward(x, w, y, s, e)
+        if algorithm == "fft":
+            y[..., -1] = 0
+
+
+def test_a_failure_comes_with_the_command_that_repeats_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(check, "cases_for", few)
+    record = tmp_path / "check.json"
+    words = ("--op", "conv2d_forward", "--json", str(record))
+    assert command(monkeypatch, Algorithms(), *words) == 1
+    text = capsys.readouterr().out
+    rows = {line.split()[0:2][-1]: line for line in text.splitlines() if "conv2d_forward" in line}
+    assert "FAIL" in rows["fft"] and "algorithm=fft: y at (" in text
+
+    found = json.loads(record.read_text())
+    failed = [run for run in found["runs"] if not run["ok"]]
+    assert found["failures"] == len(failed) > 0
+    assert {run["algorithm"] for run in failed} == {"fft"}
+    assert all(run["share"] is not None or not run["ok"] for run in found["runs"])
+    again = shlex.split(failed[0]["command"])
+    assert failed[0]["command"] in text
+    at = again.index("--backend")
+    assert again[:2] == ["convsmith", "check"] and again[at + 1] == "planted"
+    del again[at : at + 2]  # a backend that only this test knows
+    assert command(monkeypatch, Algorithms(), *again[2:]) == 1
+    assert "1 runs, 1 failures: FAIL" in capsys.readouterr().out
+
+
+def test_what_is_run_can_be_chosen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--op", "conv2d_forward", "--algorithm", "direct")
+    assert command(monkeypatch, Algorithms(), *words, "--exact") == 0
+    exact = len(run_check(("conv2d_forward",), [reference], Selection(fills=("integer",))))
+    assert exact > 50 and "FAIL" not in capsys.readouterr().out
+    assert command(monkeypatch, Algorithms(), *words, "--algorithm", "winograd") == 1
+    assert "0 runs" in capsys.readouterr().out
+
+
+def test_cases_and_files_that_do_not_exist_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, Planted(), "--op", "add", "--case", "elementwise-add-2") == 2
+    assert "--case: got 'elementwise-add-2', wanted the name of a case" in capsys.readouterr().err
+    assert command(monkeypatch, Planted(), "--json", "/no/such/folder/file.json") == 2
+    assert "wanted a file in a folder that exists" in capsys.readouterr().err
+
+
+def test_a_network_is_checked_layer_by_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    selection = Selection(networks=("alexnet",), fills=("integer",))
+    cases = selection.cases_for("conv2d_backward_weight")
+    assert len(cases) == 5 and cases[0].id.startswith("conv2d-1x227x227x3-o96k11x11-s4x4")
+    assert not selection.cases_for("add")
+    wrong = Selection(networks=("alexnet",), cases=(cases[-1].id,), fills=("integer",))
+    results = run_check(("conv2d_forward",), [Algorithms()], wrong)
+    assert [(r.algorithm, r.ok) for r in results] == [
+        ("auto", True),
+        ("direct", True),
+        ("fft", False),
+    ]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sixteen_bits_are_rounded_once(dtype: str) -> None:
+    """What is computed exactly and rounded once passes, to the bit where it is a copy."""
+    pytest.importorskip("ml_dtypes")
+
+    class Narrow(Planted):
+        def supports(self, op: str, dtype: Any, shape: Any = None) -> bool:
+            return True
+
+    selection = Selection(dtypes=(dtype,))
+    ops = ("add", "softmax_forward", "upsample_nearest2d_forward", "batch_norm_forward")
+    results = run_check(ops, [Narrow()], selection)
+    assert all(r.ok and r.dtype == dtype for r in results), [r for r in results if not r.ok][:3]
+    assert {r.op for r in results} == set(ops)
+
+    def doubled(a: Any, b: Any, y: Any) -> None:
+        y[...] = (a + b) * np.asarray(1.01, y.dtype)
+
+    results = run_check(("add",), [Narrow("add", doubled)], selection)
+    assert sum(not r.ok for r in results) > len(results) / 2

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from convsmith.arrays import is_float
+
 Array = npt.NDArray[Any]
 
 BAND = 96  # elements on each side; more than the widest vector store or tile row by far
 
-# Quiet NaNs with a recognisable payload, by width in bytes.
+# Quiet NaNs with a recognisable payload, by width in bytes; that of 2 is one in bfloat16 as well.
 _PATTERNS: dict[int, Array] = {
-    2: np.array(0x7E5A, np.uint16),
+    2: np.array(0x7FDA, np.uint16),
     4: np.array(0x7FC5A5A5, np.uint32),
     8: np.array(0x7FF8A5A5A5A5A5A5, np.uint64),
 }
@@ -34,7 +36,7 @@ class GuardedArray:
         kind = np.dtype(dtype)
         size = int(np.prod(shape, dtype=np.int64))
         self._buffer: Array = np.empty(BAND + shift + size + BAND, kind)
-        if kind.kind == "f":
+        if is_float(kind):
             pattern = _PATTERNS[kind.itemsize]
             self._buffer.view(pattern.dtype)[...] = pattern
         else:

@@ -1,22 +1,29 @@
-"""`convsmith check`: its arguments, its table, its exit code."""
+"""`convsmith check`: its arguments, its table, its records, its exit code."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import math
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from convsmith.backends.table import OPS, ROWS, why_not
+from convsmith.bench.layers import NETWORKS
 from convsmith.testing.cases import DEFAULT_SEED
-from convsmith.testing.check import LOOPS_LIMIT, Result, run_check
+from convsmith.testing.check import LOOPS_LIMIT, Result, Selection, run_check
 from convsmith.testing.on_device import on_numpy
+from convsmith.testing.problem import FILLS
 
 _MOST_FAILURES = 5  # printed per backend and op
+
+_DTYPES = ("float32", "float16", "bfloat16")
 
 _NOTE = f"""\
 worst: the largest error as a share of its tolerance (testing/tolerance.py); up to 1 is good.
@@ -36,25 +43,83 @@ def names_on_request() -> tuple[str, ...]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `convsmith check`."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--op",
         nargs="+",
         metavar="OP",
         help='ops to check, or the beginning of their names, such as "conv2d"; default: all',
     )
-    parser.add_argument(
+    add(
         "--backend",
         nargs="+",
         choices=(*backend_names(), *names_on_request()),
         help="backends to check; one that cannot run here is then a failure; "
         f"default: all that can run, without {', '.join(names_on_request())}",
     )
-    parser.add_argument(
+    add("--isa", nargs="+", help="instruction sets of native_cpu; default: all that can run")
+    add(
+        "--algorithm",
+        nargs="+",
+        help='algorithms to run, such as "direct"; default: "auto" and each that a backend lists',
+    )
+    add("--dtype", nargs="+", choices=_DTYPES, default=["float32"], help="default: float32")
+    add(
+        "--network",
+        nargs="+",
+        choices=NETWORKS,
+        help="the convolution layers of these networks, at their real sizes, instead of the list",
+    )
+    add("--batch", type=int, default=1, help="images a layer of --network gets (%(default)s)")
+    add("--case", nargs="+", metavar="ID", help="only the cases of these names")
+    add("--fill", nargs="+", choices=FILLS, default=list(FILLS), help="default: both")
+    add("--exact", action="store_true", help="only integers, whose sums must be right to the bit")
+    add(
         "--seed",
         type=int,
         default=DEFAULT_SEED,
         help="draw other random shapes than the default ones (default: %(default)s)",
     )
+    add("--json", type=Path, metavar="FILE", help="write every run into this file")
+
+
+def selection_of(args: argparse.Namespace) -> Selection:
+    return Selection(
+        dtypes=tuple(args.dtype),
+        algorithms=tuple(args.algorithm) if args.algorithm else None,
+        fills=("integer",) if args.exact else tuple(args.fill),
+        cases=tuple(args.case) if args.case else None,
+        seed=args.seed,
+        networks=tuple(args.network or ()),
+        batch=args.batch,
+    )
+
+
+def check_arguments(args: argparse.Namespace, selection: Selection, ops: Sequence[str]) -> None:
+    """ValueError for what would otherwise end in an empty table, or in no record."""
+    known = {case.id for op in ops for case in replace(selection, cases=None).cases_for(op)}
+    for case in selection.cases or ():
+        if case not in known:
+            raise ValueError(
+                f"check: --case: got {case!r}, wanted the name of a case of the ops chosen, as the "
+                "table prints them (--seed and --network decide which there are)"
+            )
+    if args.json and not args.json.absolute().parent.is_dir():
+        raise ValueError(f"check: --json: got {args.json}, wanted a file in a folder that exists")
+
+
+def reproduction(result: Result, selection: Selection) -> str:
+    """The command that does this one run again."""
+    backend, _, isa = result.backend.partition(" ")
+    words = ["convsmith", "check", "--op", result.op, "--backend", backend]
+    words += ["--isa", isa] if isa else []
+    words += ["--algorithm", result.algorithm] if result.algorithm else []
+    words += ["--dtype", result.dtype] if result.dtype != "float32" else []
+    words += ["--case", result.case, "--fill", result.fill]
+    words += ["--network", *selection.networks] if selection.networks else []
+    words += ["--batch", str(selection.batch)] if selection.networks else []
+    words += ["--seed", str(selection.seed)] if selection.seed != DEFAULT_SEED else []
+    return shlex.join(words)
 
 
 def matching_ops(names: Sequence[str] | None) -> tuple[str, ...]:
@@ -75,26 +140,41 @@ def _share(value: float) -> str:
     return f"{value:.3f}" if value < 100 else f"{value:.1e}"
 
 
-def table(results: Sequence[Result]) -> Iterator[str]:
-    """Lines: per backend, a row per op; under a failed row, its first failures."""
+def table(results: Sequence[Result], selection: Selection) -> Iterator[str]:
+    """Lines: per backend, a row per op, algorithm and type; under a failed row, its failures."""
     for backend in dict.fromkeys(result.backend for result in results):
         yield ""
         yield backend
-        yield f"  {'op':<36} {'runs':>5} {'worst':>7}  {'':<4}  worst case"
         own = [result for result in results if result.backend == backend]
-        for op in dict.fromkeys(result.op for result in own):
-            rows = [result for result in own if result.op == op]
+        labels = dict.fromkeys(map(_row, own))
+        width = max(map(len, labels))
+        yield f"  {'op':<{width}} {'runs':>5} {'worst':>7}  {'':<4}  worst case"
+        for label in labels:
+            rows = [result for result in own if _row(result) == label]
             worst = max(rows, key=lambda row: (not row.ok, row.share))
             failures = [row for row in rows if not row.ok]
             verdict = "FAIL" if failures else "ok"
-            where = f"{worst.case} ({worst.fill})" if worst.share > 0 else ""
-            line = f"  {op:<36} {len(rows):>5} {_share(worst.share):>7}  {verdict:<4}  {where}"
+            where = f"{worst.case} ({worst.fill}) at {worst.index}" if worst.share > 0 else ""
+            line = (
+                f"  {label:<{width}} {len(rows):>5} {_share(worst.share):>7}  {verdict:<4}  {where}"
+            )
             yield line.rstrip()
             for row in failures[:_MOST_FAILURES]:
                 times = f", {row.share:.3g} times the tolerance" if row.share < math.inf else ""
-                yield f"      {op} on {row.case} ({row.fill}): {row.message}{times}"
+                yield f"      {row.op} on {row.case} ({row.fill}): {row.message}{times}"
+                yield f"        {reproduction(row, selection)}"
             if len(failures) > _MOST_FAILURES:
-                yield f"      and {len(failures) - _MOST_FAILURES} more failures of {op}"
+                yield f"      and {len(failures) - _MOST_FAILURES} more failures of {label}"
+
+
+def _row(result: Result) -> str:
+    """The op, with what tells one of its rows from another."""
+    words = [result.op]
+    if result.algorithm not in ("", "auto"):
+        words.append(result.algorithm)
+    if result.dtype != "float32":
+        words.append(result.dtype)
+    return " ".join(words)
 
 
 @contextmanager
@@ -130,16 +210,35 @@ def _load(names: Sequence[str] | None) -> tuple[list[Any], list[str]]:
     return modules, lines
 
 
-def _run_variants(module: Any, ops: Sequence[str], seed: int, progress: Any) -> list[Result]:
+def _run_module(
+    module: Any,
+    ops: Sequence[str],
+    selection: Selection,
+    isas: Sequence[str] | None,
+    progress: Any,
+) -> list[Result]:
     """The backend as it is, or once for each instruction set that it can run with."""
     if not hasattr(module, "instruction_sets"):
-        return run_check(ops, [module], seed=seed, progress=progress)
+        return run_check(ops, [module], selection, progress=progress)
     results = []
-    for isa in module.instruction_sets():
+    for isa in isas or module.instruction_sets():
         with module.instruction_set(isa):
-            found = run_check(ops, [module], seed=seed, progress=progress)
+            found = run_check(ops, [module], selection, progress=progress)
         results += [replace(result, backend=f"{module.NAME} {isa}") for result in found]
     return results
+
+
+def record(results: Sequence[Result], selection: Selection) -> dict[str, Any]:
+    """What --json writes: each run, with the command that does it again where it failed."""
+    runs = []
+    for result in results:
+        run = asdict(result)
+        run["share"] = result.share if result.share < math.inf else None
+        if not result.ok:
+            run["command"] = reproduction(result, selection)
+        runs.append(run)
+    failures = sum(not result.ok for result in results)
+    return {"selection": asdict(selection), "failures": failures, "runs": runs}
 
 
 def _unsupported(
@@ -156,10 +255,12 @@ def run(args: argparse.Namespace) -> int:
     """Check, print the table, and return the exit code.
 
     0: every run was good. 1: a failure, a backend asked for by name that cannot run here, or
-    nothing to run at all. 2: an op that does not exist.
+    nothing to run at all. 2: an op or a case that does not exist.
     """
+    selection = selection_of(args)
     try:
         ops = matching_ops(args.op)
+        check_arguments(args, selection, ops)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
@@ -168,10 +269,11 @@ def run(args: argparse.Namespace) -> int:
         results = [
             result
             for module in modules
-            for result in _run_variants(module, ops, args.seed, progress)
+            for result in _run_module(module, ops, selection, args.isa, progress)
         ]
     print(_NOTE)
-    for line in (*table(results), "", *unavailable, *_unsupported(modules, ops, results)):
+    lines = table(results, selection)
+    for line in (*lines, "", *unavailable, *_unsupported(modules, ops, results)):
         print(line)
     failed = [result for result in results if not result.ok]
     good = bool(results) and not failed and not (args.backend and unavailable)
@@ -179,4 +281,6 @@ def run(args: argparse.Namespace) -> int:
     if failed:
         names = dict.fromkeys(f"{result.backend} {result.op}" for result in failed)
         print(f"failed: {', '.join(names)}")
+    if args.json:
+        args.json.write_text(json.dumps(record(results, selection), indent=1) + "\n")
     return 0 if good else 1

@@ -135,7 +135,9 @@ def compare(got: NumpyArray, expected: NumpyArray, bound: NumpyArray | float) ->
     bounds = np.broadcast_to(np.asarray(bound, np.float64), got.shape)
     with np.errstate(over="ignore"):
         stored = expected.astype(got.dtype).astype(np.float64)
-    truth = np.where(bounds > 0, expected.astype(np.float64), stored)
+    # A number too large for got's type is stored as infinity, whatever the bound.
+    rounds = (bounds == 0) | np.isinf(stored)
+    truth = np.where(rounds, stored, expected.astype(np.float64))
     share = _shares(got.astype(np.float64), truth, bounds)
     worst = np.unravel_index(int(np.argmax(share)), share.shape)
     index = tuple(int(i) for i in worst)
