@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,8 @@ from convsmith.bench.works import works
 peer_names = [
     name
     for name in ("torch", "onnxruntime", "numpy")
-    if importlib.util.find_spec(name) and (name != "onnxruntime" or importlib.util.find_spec("onnx"))
+    if importlib.util.find_spec(name)
+    and (name != "onnxruntime" or importlib.util.find_spec("onnx"))
 ]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from convsmith.arrays import Array, float_dtype
 from convsmith.bench.work import Input, Inputs
 
-_LINE = 64  # elements: arrays begin at cache lines, whatever the dtype
+_LINE_BYTES = 64  # arrays begin at cache lines, as allocators give them
 _UNKNOWN_CACHE_BYTES = 64 << 20
 _BLOCK = (1 << 20) + 131  # drawn once and repeated; no power of two, so that no layer sees a period
 
@@ -56,7 +56,8 @@ class Ring:
     def take(self, inputs: Sequence[Input]) -> Inputs:
         """The next stretch as arrays of these shapes. They are views: a set may be written to,
         and is then met again as it was left."""
-        sizes = [-(-prod(i.shape) // _LINE) * _LINE for i in inputs]
+        line = _LINE_BYTES // self.dtype.itemsize
+        sizes = [-(-prod(i.shape) // line) * line for i in inputs]
         total = sum(sizes)
         self._grow(total)
         if self._next + total > len(self._numbers):
@@ -70,8 +71,9 @@ class Ring:
         return tuple(taken)
 
     def _grow(self, total: int) -> None:
-        """Longer than the cache, after a set of this size has been left out."""
-        wanted = total + self._cache + self._cache // 4
+        """So long that, between the end of a set's use and its next one, a cache goes by: less
+        than a set is left out where the ring closes, and one is the set itself."""
+        wanted = 2 * total + self._cache + self._cache // 4
         if self._numbers is not None and len(self._numbers) >= wanted:
             return
         self._numbers = self._positive = None

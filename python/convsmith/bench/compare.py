@@ -1,7 +1,8 @@
 """Which rows of two records differ by more than the noise of their measurement.
 
 A row's time is the lower quartile of its samples: wall time where both records have enough
-undisturbed samples, else processor time, which others on the machine hardly change. It is divided
+undisturbed samples of everything that counts, else processor time, which others on the machine
+hardly change. It is divided
 by what the yardsticks taken beside the row say that the row's operations and bytes should cost at
 that moment, so that a machine that is slower as a whole does not count. What is left of
 new / old is held against its noise: the largest of the standard error of this row (bootstrap,
@@ -72,19 +73,23 @@ def _subjects(record: Record) -> dict[_Key, tuple[Row, str, Samples]]:
     return found
 
 
-def _expected(row: Row, clock: str) -> tuple[float, float]:
-    """(logarithm of the milliseconds that the yardsticks give the row, its standard error)."""
+def _yardsticks(row: Row) -> tuple[Samples, ...]:
+    """(multiply_add, copy), or nothing."""
     yardstick = row["yardstick"]
     if yardstick is None or not yardstick["multiply_add"]["ms"]:
+        return ()
+    return samples_of(yardstick["multiply_add"]), samples_of(yardstick["copy"])
+
+
+def _expected(row: Row, clock: str) -> tuple[float, float]:
+    """(logarithm of the milliseconds that the yardsticks give the row, its standard error)."""
+    sticks = _yardsticks(row)
+    if not sticks:
         return 0.0, 0.0
     parts = []
-    for work, measure, done in (
-        (row["flop"], "multiply_add", yardstick["flop"]),
-        (row["bytes"], "copy", yardstick["bytes"]),
-    ):
-        samples = samples_of(yardstick[measure])
+    for samples, unit in zip(sticks, ("flop", "bytes"), strict=True):
         centre, error = location(values(samples, clock))
-        parts.append((work / done * math.exp(centre), error))
+        parts.append((row[unit] / row["yardstick"][unit] * math.exp(centre), error))
     total = sum(ms for ms, _ in parts)
     if total <= 0:
         return 0.0, 0.0
@@ -109,7 +114,8 @@ def compare(old: Record, new: Record) -> Comparison:
     found = []
     for key in common:
         (old_row, name, old_samples), (new_row, _, new_samples) = before[key], after[key]
-        clock = clock_for(old_samples, new_samples)
+        sticks = (*_yardsticks(old_row), *_yardsticks(new_row))
+        clock = clock_for(old_samples, new_samples, *sticks)
         was, was_error = _normalised(old_row, old_samples, clock)
         now, now_error = _normalised(new_row, new_samples, clock)
         found.append((new_row, name, clock, now - was, math.hypot(was_error, now_error)))

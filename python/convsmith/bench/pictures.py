@@ -345,16 +345,18 @@ def _scaling(axes: Any, rows: Sequence[Row], key: str) -> None:
 
 
 def read_check(path: Path) -> list[dict[str, Any]]:
-    """The results of `convsmith check --json`. Raises ValueError for anything else."""
+    """The runs of `convsmith check --json`, or a list of such. Raises ValueError for anything
+    else."""
     wanted = {"op", "backend", "case", "share", "ok"}
     try:
         found = json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"{path}: got no JSON ({error})") from error
+    found = found.get("runs") if isinstance(found, dict) else found
     if not isinstance(found, list) or not all(
         isinstance(entry, dict) and wanted <= set(entry) for entry in found
     ):
-        raise ValueError(f"{path}: wanted a list of objects with {', '.join(sorted(wanted))}")
+        raise ValueError(f"{path}: wanted runs with {', '.join(sorted(wanted))}")
     return found
 
 

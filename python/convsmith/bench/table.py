@@ -140,6 +140,16 @@ def overall(rows: Sequence[Row]) -> dict[tuple[str, str], float]:
     return {key: geometric_mean(ratios) for key, ratios in found.items()}
 
 
+def shares(rows: Sequence[Row]) -> dict[str, float]:
+    """{backend: geometric mean of its shares of the limit}."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        for line in lines_of(row):
+            if line.share:
+                found.setdefault(line.name, []).append(line.share)
+    return {name: geometric_mean(values) for name, values in found.items()}
+
+
 BUSY = "busy: others had the processors, so the times of that row are processor time over threads"
 
 
@@ -163,13 +173,8 @@ def summary(record: Record) -> Iterator[str]:
             )
         for (backend, library), ratio in overall(rows).items():
             yield f"  geometric mean over all rows, {backend} against {library}: {ratio:.3f}x"
-    shares: dict[str, list[float]] = {}
-    for row in rows:
-        for line in lines_of(row):
-            if line.share is not None:
-                shares.setdefault(line.name, []).append(line.share)
-    for name, values in shares.items():
-        yield f"share of the limit, geometric mean, {name}: {geometric_mean(values):.0%}"
+    for name, share in shares(rows).items():
+        yield f"share of the limit, geometric mean, {name}: {share:.0%}"
 
 
 def limits_text(record: Record) -> Iterator[str]:
