@@ -16,6 +16,7 @@ pytest.importorskip("matplotlib")
 from convsmith.bench import pictures, report
 from convsmith.bench.session import Plan, Session
 from convsmith.bench.works import works
+from convsmith.machine import usable_cpus
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def made(records: dict[str, Any]) -> dict[str, Any]:
 
         chosen = [w for w in works(["resnet18"], [1, 2]) if w.op in ("conv2d_forward", "add")]
         plan = Plan(chosen, ["native_cpu"], peers=[numpy_peer], repeats=1)
-            plan.threads = [usable_cpus()]
+        plan.threads = [usable_cpus()]
         session = Session(plan)
         session.measure_limits()
         for _ in session.run():

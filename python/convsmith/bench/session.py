@@ -1,4 +1,4 @@
-"""A run: every work, checked against the reference and then timed, row after row."""
+"""A run: every work, checked against the reference and then timed, in sweeps over all rows."""
 
 from __future__ import annotations
 
@@ -15,19 +15,24 @@ from convsmith.arrays import float_dtype
 from convsmith.backends.table import ROWS, why_not
 from convsmith.bench import limits
 from convsmith.bench.cold import Ring, ring_for
+from convsmith.bench.peers import name_of
 from convsmith.bench.record import SCHEMA, Record, Row, describe_machine
-from convsmith.bench.timing import Clock, EventClock, HostClock, alternate
+from convsmith.bench.timing import Clock, EventClock, HostClock, Samples, alternate
 from convsmith.bench.work import (
     LIMITS,
+    Call,
     Contender,
     Input,
     Inputs,
+    NumpyArray,
     Work,
     backend_contender,
     fault,
     truth,
 )
 from convsmith.bench.works import CONVOLUTIONS
+
+_SWEEPS = 3
 
 
 @dataclass
@@ -54,6 +59,15 @@ def _change_nothing(work: Work, contender: Contender) -> Contender:
 
 
 @dataclass
+class _Race:
+    """A row under way: fresh gives the next call of each of its contenders."""
+
+    row: Row
+    fresh: dict[str, Callable[[], Call]]
+    yardstick: limits.Yardstick | None
+
+
+@dataclass
 class Session:
     """Runs a plan. After an interruption record() holds what was measured until then.
 
@@ -66,6 +80,7 @@ class Session:
     limits: dict[str, Any] = field(default_factory=dict)
     complete: bool = False
     _rings: dict[tuple[str, str], Ring] = field(default_factory=dict)
+    _truth: tuple[tuple[str, str, str], Inputs, tuple[NumpyArray, ...]] | None = None
 
     def __post_init__(self) -> None:
         self._cpu = importlib.import_module("convsmith._cpu") if not self._without_cpu() else None
@@ -102,24 +117,35 @@ class Session:
         elif self._cpu:
             self.limits = limits.measure_cpu(self.plan.threads)
 
-    def run(self) -> Iterator[Row]:
-        """Yields each row as it is done. Puts back the threads."""
+    def run(self) -> Iterator[tuple[Row, bool]]:
+        """Yields each row after each of its turns, and whether it was the last. Puts back the
+        threads.
+
+        The samples of a row are spread over the whole run, in sweeps: what disturbs the machine
+        for some seconds then spoils some samples of many rows, not all samples of one.
+        """
         before = self._cpu.num_threads() if self._cpu else 0
+        races: list[_Race] = []
         try:
-            expected: Any = None
-            for step in self.steps():
-                work, dtype, count = step
-                if expected is None or expected[0] != (work.op, work.geometry, dtype):
-                    inputs = tuple(a.copy() for a in self._ring(dtype).take(work.inputs))
-                    expected = ((work.op, work.geometry, dtype), inputs, truth(work, inputs))
-                self._set_threads(count)
-                row = self._row(work, dtype, count, *expected[1:])
-                self.rows.append(row)
-                yield row
+            for number in range(self.sweeps):
+                repeats = len(range(number, self.plan.repeats, self.sweeps))
+                for place, step in enumerate(self.steps()):
+                    self._set_threads(step[2])
+                    if number == 0:
+                        races.append(self._race(*step))
+                    race = races[place]
+                    self._time(race, repeats)
+                    if number == 0:
+                        self.rows.append(race.row)
+                    yield race.row, number == self.sweeps - 1
             self.complete = True
         finally:
             if self._cpu:
                 self._cpu.set_num_threads(before)
+
+    @property
+    def sweeps(self) -> int:
+        return min(_SWEEPS, self.plan.repeats)
 
     def record(self) -> Record:
         plan, found = self.plan, describe_machine()
@@ -131,7 +157,7 @@ class Session:
             "machine": found,
             "settings": {
                 "backends": list(plan.backends),
-                "against": [peer.__name__.rpartition(".")[2][:-5] for peer in plan.peers],
+                "against": [name_of(peer) for peer in plan.peers],
                 "threads": None if self._on_gpu else list(plan.threads),
                 "dtypes": list(plan.dtypes),
                 "repeats": plan.repeats,
@@ -179,39 +205,21 @@ class Session:
         wanted = self.plan.algorithms or listed
         return [name for name in wanted if name in listed]
 
-    def _row(
-        self,
-        work: Work,
-        dtype: str,
-        count: int | None,
-        inputs: Inputs,
-        expected: tuple[Any, ...],
-    ) -> Row:
-        moved = work.elements * float_dtype(dtype).itemsize
+    def _race(self, work: Work, dtype: str, count: int | None) -> _Race:
+        """The row without samples, and its contenders, checked."""
+        inputs, expected = self._expected(work, dtype)
         entries: dict[str, Any] = {}
-        good: list[Contender] = []
+        fresh: dict[str, Callable[[], Call]] = {}
         for contender in self._contenders(work, dtype):
             error = self._fault(contender, inputs, expected)
+            samples = None if error else asdict(Samples())
+            entries[contender.name] = {"peer": contender.peer, "error": error, "samples": samples}
             if not error:
-                good.append(contender)
-            entries[contender.name] = {"peer": contender.peer, "error": error, "samples": None}
-        sticks = self._yardsticks
-        yardstick = sticks.begin() if sticks else None
-
-        def each_round() -> None:
-            if sticks and yardstick:
-                (cold,) = self._ring("float32").take([Input((sticks.elements,))])
-                sticks.sample(yardstick, cold)
-
-        if good:
-            fresh = {c.name: self._fresh(c, work, dtype) for c in good}
-            found = alternate(
-                fresh, repeats=self.plan.repeats, clock=self._clock, each_round=each_round
-            )
-            for name, samples in found.items():
-                entries[name]["samples"] = asdict(samples)
+                fresh[contender.name] = self._fresh(contender, work, dtype)
+        yardstick = self._yardsticks.begin() if self._yardsticks else None
         limit = limits.limit_of(self.limits, dtype, count) if self.limits else None
-        return {
+        moved = work.elements * float_dtype(dtype).itemsize
+        row = {
             "op": work.op,
             "geometry": work.geometry,
             "uses": [asdict(use) for use in work.uses],
@@ -225,8 +233,35 @@ class Session:
             "contenders": entries,
             "yardstick": asdict(yardstick) if yardstick else None,
         }
+        return _Race(row, fresh, yardstick)
 
-    def _fresh(self, contender: Contender, work: Work, dtype: str) -> Callable[[], Any]:
+    def _time(self, race: _Race, repeats: int) -> None:
+        """Some rounds more."""
+        sticks, yardstick = self._yardsticks, race.yardstick
+
+        def each_round() -> None:
+            if sticks and yardstick:
+                (cold,) = self._ring("float32").take([Input((sticks.elements,))])
+                sticks.sample(yardstick, cold)
+
+        found = alternate(race.fresh, repeats=repeats, clock=self._clock, each_round=each_round)
+        for name, samples in found.items():
+            known = race.row["contenders"][name]["samples"]
+            for key, values in asdict(samples).items():
+                known[key] += values
+        if yardstick:
+            race.row["yardstick"] = asdict(yardstick)
+
+    def _expected(self, work: Work, dtype: str) -> tuple[Inputs, tuple[NumpyArray, ...]]:
+        """Inputs and the reference's results, remembered for the next row: the same work with
+        another number of threads."""
+        key = (work.op, work.geometry, dtype)
+        if self._truth is None or self._truth[0] != key:
+            inputs = tuple(array.copy() for array in self._ring(dtype).take(work.inputs))
+            self._truth = (key, inputs, truth(work, inputs))
+        return self._truth[1:]
+
+    def _fresh(self, contender: Contender, work: Work, dtype: str) -> Callable[[], Call]:
         ring, shapes = self._ring(dtype), contender.shapes(work)
         return lambda: contender.bind(ring.take(shapes))
 

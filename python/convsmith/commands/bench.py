@@ -6,14 +6,14 @@ import argparse
 import contextlib
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from convsmith import machine
 from convsmith.backends.table import OPS, ROWS, why_not
 from convsmith.bench import compare, record, table
-from convsmith.bench.peers import PEERS
+from convsmith.bench.peers import PEERS, name_of
 from convsmith.bench.peers import load as load_peer
 from convsmith.bench.record import Record
 from convsmith.bench.session import Plan, Session, array_type
@@ -240,51 +240,59 @@ def _check_algorithms(
 # The run.
 
 
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[Sequence[str], str], None]]:
-    """show(lines, next): the lines of a row that is done; with a bar where somebody watches."""
-    bar: Any = None
-    if sys.stderr.isatty():
-        with contextlib.suppress(ImportError):
-            bar = importlib.import_module("tqdm").tqdm(total=total, unit="row", leave=False)
+class _Progress:
+    """A bar where somebody watches and tqdm is installed; else only the lines of the rows."""
 
-    def show(lines: Sequence[str], title: str) -> None:
-        for line in lines:
-            if bar is None:
-                print(line, flush=True)
-            else:
-                bar.write(line, file=sys.stdout)
-        if bar is not None:
-            bar.set_description(title)
-            bar.update()
+    def __init__(self, total: int) -> None:
+        self._bar: Any = None
+        if sys.stderr.isatty():
+            with contextlib.suppress(ImportError):
+                self._bar = importlib.import_module("tqdm").tqdm(total=total, leave=False)
 
-    try:
-        yield show
-    finally:
-        if bar is not None:
-            bar.close()
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def step(self, title: str) -> None:
+        if self._bar is not None:
+            self._bar.set_description(title)
+            self._bar.update()
+
+    def line(self, text: str) -> None:
+        if self._bar is None:
+            print(text, flush=True)
+        else:
+            self._bar.write(text, file=sys.stdout)
 
 
 def _measure(plan: Plan) -> tuple[Record, bool]:
     """(the record, whether Ctrl-C ended it)."""
     session = Session(plan)
-    libraries = [peer.__name__.rpartition(".")[2].removesuffix("_peer") for peer in plan.peers]
-    interrupted = False
+    libraries = [name_of(peer) for peer in plan.peers]
+    shown = 0
     try:
         session.measure_limits()
-        for line in table.limits_text({"limits": session.limits}):
-            print(line)
+        print("\n".join(table.limits_text({"limits": session.limits})))
+        print(f"{len(session.steps())} rows, in {session.sweeps} sweeps over all of them")
         print(table.header(libraries), flush=True)
-        with _progress(len(session.steps())) as show:
-            for row in session.run():
-                lines = [table.text(line, libraries) for line in table.lines_of(row)]
-                show(lines, record.title(row))
+        with _Progress(session.sweeps * len(session.steps())) as progress:
+            for row, last in session.run():
+                progress.step(record.title(row))
+                if last:
+                    shown += 1
+                    for line in table.lines_of(row):
+                        progress.line(table.text(line, libraries))
     except KeyboardInterrupt:
-        interrupted = True
         print()
     found = session.record()
+    for row in found["rows"][shown:]:  # of an interrupted run, with fewer samples
+        for line in table.lines_of(row):
+            print(table.text(line, libraries))
     _end(found)
-    return found, interrupted
+    return found, not found["complete"]
 
 
 def _show(found: Record) -> None:

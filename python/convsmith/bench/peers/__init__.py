@@ -20,3 +20,7 @@ def load(name: str) -> ModuleType:
     if reason:
         raise ImportError(f"--against {name}: {reason}")
     return peer
+
+
+def name_of(peer: ModuleType) -> str:
+    return peer.__name__.rpartition(".")[2].removesuffix("_peer")
