@@ -13,6 +13,7 @@ from typing import Any
 from convsmith import machine
 from convsmith.backends.table import OPS, ROWS, why_not
 from convsmith.bench import compare, record, table
+from convsmith.bench.layers import NETWORKS
 from convsmith.bench.peers import PEERS, name_of
 from convsmith.bench.peers import load as load_peer
 from convsmith.bench.record import Record
@@ -29,6 +30,7 @@ DESCRIPTION = (
 
 _DIRECTIONS = ("forward", "backward", "backward_input", "backward_weight")
 _EVERY = "all"
+_DTYPES = tuple(name for name in LIMITS if name != "tf32")
 _BACKENDS = tuple(dict.fromkeys(name for row in ROWS for name in row.all_backends))
 _KNOWN_OPS = (*OPS, "training_step")
 
@@ -43,8 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--network",
         nargs="+",
         choices=(*SOURCES, _EVERY),
+        metavar="NAME",
         default=["resnet50"],
-        help=f"default: resnet50; {MATRICES}: products, {DEMO}: a training step of convsmith demo",
+        help=f"some of {', '.join(NETWORKS)}, {MATRICES} (products), {DEMO} (a training step of "
+        f"convsmith demo), {_EVERY}; default: resnet50",
     )
     what.add_argument(
         "--op",
@@ -53,16 +57,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='ops, or the beginning of their names, or "all"; default: the convolutions, and all '
         f"of {MATRICES} and {DEMO}",
     )
-    what.add_argument("--direction", nargs="+", choices=_DIRECTIONS, help="default: all")
+    what.add_argument(
+        "--direction",
+        nargs="+",
+        choices=_DIRECTIONS,
+        metavar="NAME",
+        help=f"some of {', '.join(_DIRECTIONS)}; default: all",
+    )
     what.add_argument("--layer", nargs="+", metavar="LAYER", help="layers, or their beginnings")
     what.add_argument("--batch", nargs="+", type=int, default=[8], help="images (default: 8)")
-    what.add_argument("--dtype", nargs="+", choices=sorted(set(LIMITS) - {"tf32"}))
+    what.add_argument(
+        "--dtype",
+        nargs="+",
+        choices=_DTYPES,
+        metavar="NAME",
+        default=["float32"],
+        help=f"some of {', '.join(_DTYPES)}; default: float32",
+    )
     who = parser.add_argument_group("who and how")
-    who.add_argument("--backend", nargs="+", choices=_BACKENDS, help="default: native_cpu")
+    who.add_argument(
+        "--backend",
+        nargs="+",
+        choices=_BACKENDS,
+        metavar="NAME",
+        help=f"some of {', '.join(_BACKENDS)}; default: native_cpu",
+    )
     who.add_argument(
         "--algorithm", nargs="+", metavar="NAME", help='of the convolutions; "all": every one'
     )
-    who.add_argument("--against", nargs="+", choices=PEERS, default=[], help="other libraries")
+    who.add_argument(
+        "--against",
+        nargs="+",
+        choices=PEERS,
+        metavar="NAME",
+        default=[],
+        help=f"other libraries: some of {', '.join(PEERS)}",
+    )
     who.add_argument("--threads", nargs="+", type=int, help="default: all that may be used")
     who.add_argument("--repeats", type=int, default=7, help="samples a row (default: 7)")
     who.add_argument(
@@ -198,11 +228,11 @@ def _plan(args: argparse.Namespace) -> Plan:
     algorithms: tuple[str, ...] | None = None
     if args.algorithm:
         algorithms = () if _EVERY in args.algorithm else tuple(args.algorithm)
-        _check_algorithms(algorithms, backends, chosen, args.dtype or ["float32"])
+        _check_algorithms(algorithms, backends, chosen, args.dtype)
     return Plan(
         chosen,
         backends,
-        tuple(dict.fromkeys(args.dtype or ["float32"])),
+        tuple(dict.fromkeys(args.dtype)),
         tuple(dict.fromkeys(threads)),
         algorithms,
         peers,
@@ -325,7 +355,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
             importlib.import_module("matplotlib")
         except ImportError as error:
             raise _Wrong(
-                f"--plot, --report: matplotlib is missing ({error}); pip install 'convsmith[plot]'"
+                f"--plot, --report: matplotlib is missing ({error}); pip install 'convsmith[bench]'"
             ) from error
     if args.check:
         from convsmith.bench.pictures import read_check
