@@ -38,7 +38,7 @@ def slower(layer: str, op: str, ms: float) -> Any:
 
 
 def main() -> None:
-    chosen = [work for work in works(["resnet18"], [1]) if work.op in CONVOLUTIONS]
+    chosen = [work for work in works(["resnet18"], [4]) if work.op in CONVOLUTIONS]
     plan = Plan(chosen, ["native_cpu"], threads=(1,), repeats=9)
     out, *planted = sys.argv[1:]
     if planted:

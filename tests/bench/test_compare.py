@@ -31,7 +31,13 @@ def samples(rng: np.random.Generator, ms: float, load: float, noise: float) -> d
     waits = rng.random(REPEATS) < (0.9 if load else 0.02)
     waited = waits * cpu * rng.exponential(1.5, REPEATS)
     wall = (cpu + waited).tolist()
-    return {"ms": wall, "cpu_ms": cpu.tolist(), "waited_ms": waited.tolist()}
+    switches = waits.astype(int).tolist()
+    return {
+        "ms": wall,
+        "cpu_ms": cpu.tolist(),
+        "waited_ms": waited.tolist(),
+        "switches": switches,
+    }
 
 
 def made(
@@ -81,8 +87,9 @@ def made(
             }
         )
     machine = {"cpu": "a processor", "commit": "abc", "date": "2026-01-01"}
+    machine["caches"] = {"L2": 1 << 21}
     head = {"schema": record.SCHEMA, "complete": True, "machine": machine, "settings": {}}
-    return {**head, "limits": {}, "rows": rows}
+    return {**head, "limits": {"gb_per_s": {"1": 20.0}}, "rows": rows}
 
 
 BUSY = {"load": 0.6, "noise": 0.03}

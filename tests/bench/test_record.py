@@ -75,7 +75,7 @@ def test_a_row_without_its_keys_is_refused(made: record.Record, tmp_path: Path) 
 
 def row(ours: float, theirs: float, count: int, network: str = "net") -> dict[str, Any]:
     def entry(ms: float, peer: str | None) -> dict[str, Any]:
-        samples = {"ms": [ms] * 3, "cpu_ms": [ms] * 3, "waited_ms": [0.0] * 3}
+        samples = {"ms": [ms] * 3, "cpu_ms": [ms] * 3, "waited_ms": [0.0] * 3, "switches": [0] * 3}
         return {"peer": peer, "error": "", "samples": samples}
 
     slower = entry(theirs * 2, "torch")

@@ -95,7 +95,7 @@ def test_without_the_systems_help_nothing_counts_as_disturbed(
 
 
 def made(ms: list[float], cpu: list[float], waited: list[float]) -> Samples:
-    return Samples(ms, cpu, waited)
+    return Samples(ms, cpu, waited, [0] * len(ms))
 
 
 def test_the_clock_for_a_comparison() -> None:

@@ -8,8 +8,8 @@ A row is one work with one dtype and number of threads; its contenders ran in tu
  "bytes", "limit_ms", "bound", "contenders": {name: {"peer", "error", "samples"}},
  "yardstick": {"flop", "bytes", "multiply_add": samples, "copy": samples}}
 
-samples: {"ms": [...], "cpu_ms": [...], "waited_ms": [...]}, see timing.Samples. threads, limit_ms,
-bound and yardstick are null where they do not apply.
+samples: {"ms": [...], "cpu_ms": [...], "waited_ms": [...], "switches": [...]}, see
+timing.Samples. threads, limit_ms, bound and yardstick are null where they do not apply.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def describe_machine() -> dict[str, Any]:
 
 def samples_of(entry: dict[str, Any]) -> Samples:
     found = entry.get("samples", entry)
-    return Samples(found["ms"], found["cpu_ms"], found["waited_ms"])
+    return Samples(found["ms"], found["cpu_ms"], found["waited_ms"], found["switches"])
 
 
 def timed(row: Row, peer: str | bool | None = False) -> Iterator[tuple[str, Samples]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import resource
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,17 +25,21 @@ _TASKS = "/proc/self/task"
 @dataclass
 class Samples:
     """One entry a call: milliseconds by the clock on the wall, of processor time in all threads,
-    and spent ready to run while others had the processor, over all threads. The last two are 0
-    where the system does not tell, and for a GPU."""
+    and spent ready to run while others had the processor, over all threads; and how often a thread
+    had to give way. The last three are 0 where the system does not tell, and for a GPU."""
 
     ms: list[float] = field(default_factory=list)
     cpu_ms: list[float] = field(default_factory=list)
     waited_ms: list[float] = field(default_factory=list)
+    switches: list[int] = field(default_factory=list)
 
-    def add(self, ms: float, cpu_ms: float = 0.0, waited_ms: float = 0.0) -> None:
+    def add(
+        self, ms: float, cpu_ms: float = 0.0, waited_ms: float = 0.0, switches: int = 0
+    ) -> None:
         self.ms.append(ms)
         self.cpu_ms.append(cpu_ms)
         self.waited_ms.append(waited_ms)
+        self.switches.append(switches)
 
     def undisturbed(self) -> list[float]:
         """The wall times of those calls that had the processors they wanted."""
@@ -63,6 +68,11 @@ def _waited_ns() -> int:
     return total
 
 
+def _switches() -> int:
+    """How often threads of this process had to give way to others."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
 class HostClock:
     """Calls that return when they are done."""
 
@@ -70,13 +80,14 @@ class HostClock:
         self.settle_s = settle_s
 
     def time(self, call: Callable[[], Any], samples: Samples) -> None:
-        waited = _waited_ns()
+        waited, switches = _waited_ns(), _switches()
         cpu = time.process_time_ns()
         start = time.perf_counter_ns()
         call()
         end = time.perf_counter_ns()
         cpu_ms = (time.process_time_ns() - cpu) / 1e6
-        samples.add((end - start) / 1e6, cpu_ms, max(0, _waited_ns() - waited) / 1e6)
+        waited_ms = max(0, _waited_ns() - waited) / 1e6
+        samples.add((end - start) / 1e6, cpu_ms, waited_ms, _switches() - switches)
 
 
 class EventClock:
