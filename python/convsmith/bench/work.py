@@ -126,7 +126,7 @@ def backend_contender(
 
     named = algorithm not in (None, "auto")
     return Contender(
-        f"{backend} {algorithm}" if named else backend,
+        peer or (f"{backend} {algorithm}" if named else backend),
         bind,
         lambda found: tuple(map(to_numpy, as_tuple(found))),
         LIMITS["tf32"] if algorithm == "tf32" else limit,
