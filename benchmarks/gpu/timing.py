@@ -11,35 +11,23 @@ import cupy
 
 from convsmith.arrays import float_dtype
 from convsmith.backends import native_cuda
+from convsmith.bench.timing import EventClock, Samples
 from convsmith.ops.epilogue import NO_EPILOGUE
 from convsmith.ops.shapes import Conv2dShape, GemmShape, Pool2dShape, Resample2dShape
 
-_flush: Any = None
-
-
-def flush_l2() -> None:
-    """Writes twice the L2 cache, so that the next kernel finds nothing of its inputs there."""
-    global _flush
-    if _flush is None:
-        size = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["l2CacheSize"]
-        _flush = cupy.empty(2 * max(size, 1 << 24), cupy.uint8)
-    _flush.fill(0)
+_clock: EventClock | None = None
 
 
 def time_ms(run: Callable[[], Any], repeats: int = 15, warmups: int = 3) -> float:
     """The median device time of a call on the default stream, each with a cold L2 cache."""
+    global _clock
+    _clock = _clock or EventClock()
     for _ in range(warmups):
         run()
-    times = []
+    samples = Samples()
     for _ in range(repeats):
-        flush_l2()
-        start, end = cupy.cuda.Event(), cupy.cuda.Event()
-        start.record()
-        run()
-        end.record()
-        end.synchronize()
-        times.append(cupy.cuda.get_elapsed_time(start, end))
-    return float(statistics.median(times))
+        _clock.time(run, samples)
+    return float(statistics.median(samples.ms))
 
 
 def copy_bandwidth(item: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "train a small network on real digits and draw how it went",
     "env": "versions, processor, GPUs, what is built, which backend is active and why",
     "check": "hold every kernel of every backend against the float64 reference",
+    "bench": "time kernels against other libraries, the machine's limits and earlier records",
     "summary": "layers, shapes, parameters and work of a model",
 }
 
