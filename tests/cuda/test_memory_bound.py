@@ -1,4 +1,4 @@
-"""The memory-bound CUDA kernels under the simt executor: every case, alignment and storage."""
+"""The memory-bound CUDA kernels under the simt executor, where the case list does not reach."""
 
 from __future__ import annotations
 
@@ -15,36 +15,10 @@ pytest.importorskip("ml_dtypes")
 from storage import complaint, execute
 
 from convsmith.backends import simt
-from convsmith.backends.table import OPS
 from convsmith.ops.shapes import Resample2dShape
 from convsmith.testing.cases import BatchNormCase, UpsampleCase, cases_for
-from convsmith.testing.check import run_check
 
-MEMORY_BOUND = tuple(op for op in OPS if op != "gemm" and not op.startswith("conv2d"))
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.mark.parametrize("op", MEMORY_BOUND)
-def test_right_on_every_case(op: str) -> None:
-    results = run_check([op], [simt])
-    assert len(results) >= 8
-    wrong = [f"{r.case} {r.fill}: {r.message}" for r in results if not r.ok]
-    assert not wrong, f"{len(wrong)} of {len(results)}: {wrong[:3]}"
-
-
-@pytest.mark.parametrize("op", MEMORY_BOUND)
-@pytest.mark.parametrize("storage", ("float32", "float16", "bfloat16"))
-def test_right_in_every_storage_and_alignment(op: str, storage: str) -> None:
-    if storage != "float32" and not simt.supports(op, storage):
-        pytest.skip("the optimizers' state is float32; test_sixteen_bit_parameters")
-    wrong = []
-    for case in cases_for(op):
-        problem = case.problem(op, case.fills[-1])  # real numbers
-        for shift in (0, 1):
-            found = complaint(simt, problem, storage, shift)
-            if found:
-                wrong.append(f"{case.id} shift {shift}: {found}")
-    assert not wrong, f"{len(wrong)}: {wrong[:3]}"
 
 
 @pytest.mark.parametrize("op", ("sgd_update", "adam_update"))
@@ -57,22 +31,6 @@ def test_sixteen_bit_parameters(op: str, storage: str) -> None:
             if found:
                 wrong.append(f"{case.id} shift {shift}: {found}")
     assert not wrong, f"{len(wrong)}: {wrong[:3]}"
-
-
-@pytest.mark.parametrize("storage", ("float32", "float16"))
-@pytest.mark.parametrize("op", MEMORY_BOUND)
-def test_bits_do_not_depend_on_the_schedule(op: str, storage: str) -> None:
-    if not simt.supports(op, storage):
-        pytest.skip("float32 only")
-    cases = [case for case in cases_for(op) if "real" in case.fills]
-    for case in [*cases[:: max(1, len(cases) // 6)], cases[-1]]:
-        problem = case.problem(op, "real")
-        usual = execute(simt, problem, storage)
-        for policy, seed in (("skew", 0), ("random", 1), ("random", 2)):
-            with simt.schedule(policy, seed):
-                other = execute(simt, problem, storage)
-            for name, array in usual.items():
-                assert array.tobytes() == other[name].tobytes(), (case.id, name, policy)
 
 
 @pytest.mark.parametrize("op", BatchNormCase.ops)
