@@ -217,11 +217,6 @@ def _plan(args: argparse.Namespace) -> Plan:
     for name in backends:
         if why_not(name):
             raise _Wrong(f"--backend: got {name}, which cannot run here: {why_not(name)}")
-    if len({array_type(name) for name in backends}) > 1:
-        raise _Wrong(
-            f"--backend: got {', '.join(backends)}, wanted backends of one kind of array: time "
-            "NumPy's and CuPy's in runs of their own"
-        )
     if "cupy" in args.against and not array_type(backends[0]).startswith("cupy"):
         raise _Wrong("--against cupy: got NumPy arrays, wanted a backend for CuPy's: native_cuda")
     chosen = _selected(args)
@@ -300,7 +295,10 @@ class _Progress:
 
 def _measure(plan: Plan) -> tuple[Record, bool]:
     """(the record, whether Ctrl-C ended it)."""
-    session = Session(plan)
+    try:
+        session = Session(plan)
+    except ValueError as error:
+        raise _Wrong(str(error)) from error
     libraries = [name_of(peer) for peer in plan.peers]
     shown = 0
     try:
