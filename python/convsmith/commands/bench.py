@@ -203,11 +203,12 @@ def _selected(args: argparse.Namespace) -> list[Work]:
 
 def _plan(args: argparse.Namespace) -> Plan:
     cores = machine.usable_cpus()
-    threads = args.threads or [cores]
+    cpu, _ = machine.native_module("_cpu")
+    threads = args.threads or [cpu.num_threads() if cpu else cores]
     for option, numbers in (("--batch", args.batch), ("--threads", threads)):
         _positive(option, numbers)
     _positive("--repeats", [args.repeats])
-    if max(threads) > cores:
+    if args.threads and max(threads) > cores:
         raise _Wrong(f"--threads: got {max(threads)}, wanted at most {cores}, what may be used")
     try:
         peers = [load_peer(name) for name in dict.fromkeys(args.against)]
