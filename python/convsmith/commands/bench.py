@@ -267,9 +267,12 @@ def _check_algorithms(
 
 
 class _Progress:
-    """A bar where somebody watches and tqdm is installed; else only the lines of the rows."""
+    """A bar where somebody watches and tqdm is installed; else a line now and then."""
+
+    _LINES = 20  # over the whole run
 
     def __init__(self, total: int) -> None:
+        self._total, self._done = total, 0
         self._bar: Any = None
         if sys.stderr.isatty():
             with contextlib.suppress(ImportError):
@@ -283,9 +286,12 @@ class _Progress:
             self._bar.close()
 
     def step(self, title: str) -> None:
+        before, self._done = self._done, self._done + 1
         if self._bar is not None:
             self._bar.set_description(title)
             self._bar.update()
+        elif before * self._LINES // self._total < self._done * self._LINES // self._total:
+            print(f"{self._done} of {self._total}: {title}", file=sys.stderr, flush=True)
 
     def line(self, text: str) -> None:
         if self._bar is None:
