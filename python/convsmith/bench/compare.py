@@ -186,7 +186,7 @@ def lines(old: Record, new: Record, found: Comparison) -> Iterator[str]:
         where = f"batch {change.row['batch']}, {threads or '-'} thread(s), {change.row['dtype']}"
         yield (
             f"{change.verdict.upper()} {title(change.row)} {change.row['op']} ({where}, "
-            f"{change.backend}): {change.ratio:.2f} of its time, noise +-{change.noise:.0%}, "
+            f"{change.backend}): {change.ratio:.2f} times as long, noise +-{change.noise:.0%}, "
             f"{change.clock} time"
         )
     on_processor = sum(change.clock == PROCESSOR for change in found.changes)
