@@ -9,6 +9,7 @@ from functools import partial
 
 from convsmith.models.alexnet import alexnet
 from convsmith.models.demo import demo_cnn
+from convsmith.models.googlenet import auxiliary_cross_entropy, googlenet
 from convsmith.models.resnet import resnet
 from convsmith.models.vgg import vgg
 from convsmith.nn.layer import Layer
@@ -35,6 +36,7 @@ MODELS = {
         f"resnet{depth}": Model(partial(resnet, depth), _IMAGENET)
         for depth in (18, 34, 50, 101, 152)
     },
+    "googlenet": Model(googlenet, _IMAGENET),
 }
 
 
@@ -46,4 +48,14 @@ def find_model(name: str) -> Model:
     return MODELS[name]
 
 
-__all__ = ["MODELS", "Model", "alexnet", "demo_cnn", "find_model", "resnet", "vgg"]
+__all__ = [
+    "MODELS",
+    "Model",
+    "alexnet",
+    "auxiliary_cross_entropy",
+    "demo_cnn",
+    "find_model",
+    "googlenet",
+    "resnet",
+    "vgg",
+]
