@@ -45,7 +45,7 @@ def main() -> None:
         for work in works(["resnet18"], [4])
         if work.op in CONVOLUTIONS and work.uses[0].layer in LAYERS
     ]
-    plan = Plan(chosen, ["native_cpu"], threads=(1,), repeats=9)
+    plan = Plan(chosen, ["native_cpu"], threads=(1,), repeats=12)
     out, *planted = sys.argv[1:]
     if planted:
         layer, op, ms = planted
