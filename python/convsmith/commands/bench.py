@@ -363,7 +363,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
                 f"--plot, --report: matplotlib is missing ({error}); pip install 'convsmith[bench]'"
             ) from error
     if args.check:
-        from convsmith.bench.pictures import read_check
+        from convsmith.bench.check_picture import read_check
 
         try:
             read_check(args.check)
