@@ -18,6 +18,7 @@ from convsmith.bench.statistics import geometric_mean
 
 _MOST_BARS = 48  # rows of a chart; of more only the ends are shown
 _MOST_PANELS = 4
+_NARROW = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 
 
 def draw(record: Record, check: Path | None = None) -> dict[str, Any]:
@@ -231,6 +232,9 @@ def _ratio_bars(axes: Any, numbers: Sequence[float], everything: Sequence[float]
                 fontsize=9,
             )
     plain_ticks(axes.xaxis)
+    if high / low < 8:  # too narrow for 1, 2, 5
+        shown = [tick for tick in _NARROW if low / 1.05 <= tick <= high * 1.05]
+        axes.set_xticks(shown)
     tidy(axes)
     axes.grid(visible=False, axis="y")
 
