@@ -16,6 +16,8 @@ from convsmith.bench.session import Plan, Session
 from convsmith.bench.work import Contender, Work
 from convsmith.bench.works import CONVOLUTIONS, works
 
+LAYERS = ("layer1.0.conv1", "layer2.0.downsample", *(f"layer{n}.0.conv2" for n in (2, 3, 4)))
+
 
 def burn(ms: float) -> None:
     end = time.thread_time() + ms / 1e3
@@ -38,8 +40,12 @@ def slower(layer: str, op: str, ms: float) -> Any:
 
 
 def main() -> None:
-    chosen = [work for work in works(["resnet18"], [4]) if work.op in CONVOLUTIONS]
-    plan = Plan(chosen, ["native_cpu"], threads=(1,), repeats=9)
+    chosen = [
+        work
+        for work in works(["resnet18"], [4])
+        if work.op in CONVOLUTIONS and work.uses[0].layer in LAYERS
+    ]
+    plan = Plan(chosen, ["native_cpu"], threads=(1,), repeats=12)
     out, *planted = sys.argv[1:]
     if planted:
         layer, op, ms = planted

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from convsmith.bench import pictures, report
+from convsmith.bench import check_picture, pictures, report
 from convsmith.bench.session import Plan, Session
 from convsmith.bench.works import works
 from convsmith.machine import usable_cpus
@@ -84,7 +84,7 @@ def test_a_file_that_is_no_check(content: str, message: str, tmp_path: Path) -> 
     path = tmp_path / "check.json"
     path.write_text(content)
     with pytest.raises(ValueError, match=message):
-        pictures.read_check(path)
+        check_picture.read_check(path)
 
 
 class Page(HTMLParser):

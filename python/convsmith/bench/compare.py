@@ -24,7 +24,7 @@ from convsmith.bench.statistics import PROCESSOR, clock_for, location, robust_sp
 from convsmith.bench.timing import Samples
 
 LEAST_CHANGE = 0.10  # less is never worth a flag
-SIGMAS = 4.0  # among a hundred rows and a few runs, none by chance
+SIGMAS = 3.5  # of a noise that is the largest of three estimates, and with LEAST_CHANGE beside it
 _FLOOR = 0.015  # of the standard deviation: layouts of memory differ from process to process
 _ENOUGH_ROWS = 6  # for a spread over rows
 _LEAST_SHARE = 0.5  # of a sample that switches leave, at least
@@ -186,7 +186,7 @@ def lines(old: Record, new: Record, found: Comparison) -> Iterator[str]:
         where = f"batch {change.row['batch']}, {threads or '-'} thread(s), {change.row['dtype']}"
         yield (
             f"{change.verdict.upper()} {title(change.row)} {change.row['op']} ({where}, "
-            f"{change.backend}): {change.ratio:.2f} of its time, noise +-{change.noise:.0%}, "
+            f"{change.backend}): {change.ratio:.2f} times as long, noise +-{change.noise:.0%}, "
             f"{change.clock} time"
         )
     on_processor = sum(change.clock == PROCESSOR for change in found.changes)

@@ -1,31 +1,24 @@
-"""Pictures of a record, by matplotlib without pyplot: no display is ever looked for.
-
-Colours are those of Okabe and Ito, which people with any colour vision can tell apart; where
-two things must be told apart, a shape or a line style differs as well.
-"""
+"""Pictures of a record: the roofline, bars a layer, scaling."""
 
 from __future__ import annotations
 
-import importlib
-import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from convsmith.bench import table
+from convsmith.bench.canvas import BLUE, GREY, YELLOW, new_figure, plain_ticks, style, tidy
+from convsmith.bench.check_picture import errors, read_check
 from convsmith.bench.limits import limit_of
 from convsmith.bench.record import Record, Row, peers, title
 from convsmith.bench.statistics import geometric_mean
 
-_BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
-_COLOURS = (_BLUE, _ORANGE, _GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = "osD^vPX"
-_GREY = "#8a8a8a"
 _MOST_BARS = 48  # rows of a chart; of more only the ends are shown
 _MOST_PANELS = 4
+_NARROW = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 
 
 def draw(record: Record, check: Path | None = None) -> dict[str, Any]:
@@ -50,21 +43,6 @@ def save(figures: dict[str, Any], folder: Path) -> list[Path]:
     return paths
 
 
-def _figure(width: float, height: float) -> Any:
-    figure = importlib.import_module("matplotlib.figure").Figure(
-        figsize=(width, height), layout="constrained", facecolor="white"
-    )
-    importlib.import_module("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
-    return figure
-
-
-def _tidy(axes: Any) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.3, which="major")
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=11)
-
-
 def _caption(figure: Any, text: str, record: Record) -> None:
     machine = record["machine"]
     what = machine["gpus"][0] if record["settings"]["threads"] is None else machine["cpu"]
@@ -72,14 +50,10 @@ def _caption(figure: Any, text: str, record: Record) -> None:
     figure.supxlabel(
         f"{what}, {machine['isa']}; commit {machine['commit']}; {machine['date'][:10]}",
         fontsize=9,
-        color=_GREY,
+        color=GREY,
         x=0.99,
         ha="right",
     )
-
-
-def _style(number: int) -> tuple[str, str]:
-    return _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
 
 
 def _same_setting(rows: Sequence[Row]) -> list[Row]:
@@ -115,7 +89,7 @@ def roofline(record: Record) -> Any:
     if not rows:
         return None
     limit = limit_of(record["limits"], rows[0]["dtype"], rows[0]["threads"])
-    figure = _figure(10, 6.5)
+    figure = new_figure(10, 6.5)
     axes = figure.subplots()
     _caption(figure, f"Roofline: {_setting(rows)}", record)
     intensity = [row["flop"] / row["bytes"] for row in rows]
@@ -143,7 +117,7 @@ def roofline(record: Record) -> Any:
     library = next(iter(peers(rows)), None)
     lowest = limit.gflops
     for number, op in enumerate(ops):
-        colour, marker = _style(number)
+        colour, marker = style(number)
         points, theirs = [], []
         for row in (row for row in rows if row["op"] == op):
             for line in table.lines_of(row):
@@ -160,24 +134,16 @@ def roofline(record: Record) -> Any:
             axes.plot(*zip(*theirs, strict=True), marker, mfc="none", mec=colour, ms=7, alpha=0.55)
         axes.plot(*zip(*points, strict=True), marker, color=colour, ms=7, label=op, mec="white")
     if library:
-        axes.plot([], [], "o", mfc="none", mec=_GREY, ms=7, label=f"hollow: {library}")
+        axes.plot([], [], "o", mfc="none", mec=GREY, ms=7, label=f"hollow: {library}")
     axes.set(xscale="log", yscale="log", xlim=(ends[0], ends[-1]))
     axes.set_ylim(max(lowest / 1.6, limit.gflops / 1e4), limit.gflops * 3)
     axes.set_xlabel("operations per byte that must be moved (FLOP/byte)", fontsize=12)
     axes.set_ylabel("GFLOP/s", fontsize=12)
-    _plain_ticks(axes.xaxis)
-    _plain_ticks(axes.yaxis)
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
     axes.legend(frameon=False, fontsize=11, loc="upper left")
-    _tidy(axes)
+    tidy(axes)
     return figure
-
-
-def _plain_ticks(axis: Any) -> None:
-    """Numbers as 200 instead of 2x10^2."""
-    ticker = importlib.import_module("matplotlib.ticker")
-    axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def ratios(record: Record, library: str) -> Any:
@@ -217,7 +183,7 @@ def _per_layer(
     left_out = max(0, len(names) - _MOST_BARS)
     if left_out:
         names = _ends(names, [found[op] for op in ops])
-    figure = _figure(4.2 + 2.9 * len(ops), 1.9 + 0.27 * len(names))
+    figure = new_figure(4.2 + 2.9 * len(ops), 1.9 + 0.27 * len(names))
     _caption(figure, f"{heading}\n{_only_network(rows)} {_setting(rows)}".strip(), record)
     panels = figure.subplots(1, len(ops), sharey=True, squeeze=False)[0]
     everything = [found[op][name] for op in ops for name in names if name in found[op]]
@@ -236,18 +202,18 @@ def _per_layer(
 
 
 def _share_bars(axes: Any, numbers: Sequence[float], everything: Sequence[float]) -> None:
-    axes.barh(range(len(numbers)), numbers, color=_BLUE, height=0.72)
+    axes.barh(range(len(numbers)), numbers, color=BLUE, height=0.72)
     axes.set_xlim(0, max(1.0, *everything) * 1.18)
     axes.axvline(1, color="black", lw=1.2)
     for place, number in enumerate(numbers):
         if not math.isnan(number):
             axes.text(number, place, f" {number:.0%}", va="center", fontsize=9)
-    _tidy(axes)
+    tidy(axes)
     axes.grid(visible=False, axis="y")
 
 
 def _ratio_bars(axes: Any, numbers: Sequence[float], everything: Sequence[float]) -> None:
-    colours = [_BLUE if number >= 1 else "#E69F00" for number in numbers]
+    colours = [BLUE if number >= 1 else YELLOW for number in numbers]
     axes.barh(range(len(numbers)), [n - 1 for n in numbers], left=1, color=colours, height=0.72)
     low, high = min(*everything, 0.9), max(*everything, 1.1)
     room = (high / low) ** 0.22
@@ -265,8 +231,11 @@ def _ratio_bars(axes: Any, numbers: Sequence[float], everything: Sequence[float]
                 va="center",
                 fontsize=9,
             )
-    _plain_ticks(axes.xaxis)
-    _tidy(axes)
+    plain_ticks(axes.xaxis)
+    if high / low < 8:  # too narrow for 1, 2, 5
+        shown = [tick for tick in _NARROW if low / 1.05 <= tick <= high * 1.05]
+        axes.set_xticks(shown)
+    tidy(axes)
     axes.grid(visible=False, axis="y")
 
 
@@ -296,7 +265,7 @@ def scaling(record: Record) -> Any:
             panels.append((key, label))
     if not panels:
         return None
-    figure = _figure(6.5 * len(panels), 5.2)
+    figure = new_figure(6.5 * len(panels), 5.2)
     _caption(figure, "Scaling: geometric means over the layers", record)
     grid = figure.subplots(1, len(panels), squeeze=False)
     for axes, (key, label) in zip(grid[0], panels, strict=True):
@@ -304,7 +273,7 @@ def scaling(record: Record) -> Any:
         axes.set_xlabel(label, fontsize=12)
         axes.set_ylabel("GFLOP/s", fontsize=12)
         axes.legend(frameon=False, fontsize=10)
-        _tidy(axes)
+        tidy(axes)
     return figure
 
 
@@ -315,7 +284,7 @@ def _scaling(axes: Any, rows: Sequence[Row], key: str) -> None:
     library = next(iter(peers(rows)), None)
     places = sorted({row[key] for row in rows})
     for number, op in enumerate(dict.fromkeys(row["op"] for row in rows)):
-        colour, marker = _style(number)
+        colour, marker = style(number)
         ours, theirs = [], []
         for place in places:
             lines = [
@@ -342,63 +311,3 @@ def _scaling(axes: Any, rows: Sequence[Row], key: str) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(places, [str(place) for place in places])
     axes.set_ylim(bottom=0)
-
-
-def read_check(path: Path) -> list[dict[str, Any]]:
-    """The runs of `convsmith check --json`, or a list of such. Raises ValueError for anything
-    else."""
-    wanted = {"op", "backend", "case", "share", "ok"}
-    try:
-        found = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path}: got no JSON ({error})") from error
-    found = found.get("runs") if isinstance(found, dict) else found
-    if not isinstance(found, list) or not all(
-        isinstance(entry, dict) and wanted <= set(entry) for entry in found
-    ):
-        raise ValueError(f"{path}: wanted runs with {', '.join(sorted(wanted))}")
-    return found
-
-
-def errors(results: Iterable[dict[str, Any]]) -> Any:
-    """The errors of `convsmith check` as shares of their tolerances, a line of dots an op."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for entry in results:
-        own = found.setdefault(entry["op"], {}).setdefault(entry["backend"], [])
-        share = entry["share"]
-        own.append(math.inf if share is None else float(share))
-    if not found:
-        return None
-    backends = list(dict.fromkeys(name for of_op in found.values() for name in of_op))
-    figure = _figure(10, 1.8 + 0.33 * len(found))
-    axes = figure.subplots()
-    figure.suptitle(
-        "Errors against their tolerances, every case of convsmith check",
-        fontsize=14,
-        fontweight="bold",
-        x=0.01,
-        ha="left",
-    )
-    exact, failed = 1e-5, 10.0
-    for place, op in enumerate(found):
-        for number, backend in enumerate(backends):
-            errors = np.asarray(found[op].get(backend, []))
-            colour, marker = _style(number)
-            shown = np.where(np.isfinite(errors), np.clip(errors, exact, failed), failed)
-            heights = np.full(len(shown), place + 0.7 * ((number + 0.5) / len(backends) - 0.5))
-            label = backend if place == 0 else None
-            axes.plot(shown, heights, marker, color=colour, ms=4, alpha=0.5, mew=0, label=label)
-    axes.axvline(1, color="black", lw=1.5)
-    axes.text(0.93, -0.75, "tolerance", ha="right", va="bottom", fontsize=11)
-    axes.set(xscale="log", xlim=(exact / 1.6, failed * 1.5), ylim=(len(found) - 0.4, -1.4))
-    axes.set_xticks(
-        [exact, 1e-4, 1e-3, 1e-2, 0.1, 1, failed],
-        ["exact", "0.0001", "0.001", "0.01", "0.1", "1", "10 or\nworse"],
-    )
-    axes.set_yticks(range(len(found)), list(found), fontsize=10)
-    axes.set_xlabel("worst error of a case / its tolerance", fontsize=12)
-    _tidy(axes)
-    figure.legend(
-        loc="outside lower center", ncols=min(4, len(backends)), frameon=False, markerscale=2
-    )
-    return figure

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from convsmith import machine
 from convsmith.arrays import float_dtype
-from convsmith.backends.table import ROWS, why_not
+from convsmith.backends.table import ROWS
 from convsmith.bench import limits
 from convsmith.bench.cold import Ring, ring_for
 from convsmith.bench.peers import name_of
@@ -67,37 +67,34 @@ class _Race:
     yardstick: limits.Yardstick | None
 
 
-@dataclass
 class Session:
     """Runs a plan. After an interruption record() holds what was measured until then.
 
-    alter(work, contender) replaces a contender before it is checked and timed; for tests.
+    alter(work, contender) replaces a contender before it is checked and timed; for tests. Raises
+    ValueError for a plan whose backends take different kinds of arrays.
     """
 
-    plan: Plan
-    alter: Callable[[Work, Contender], Contender] = _change_nothing
-    rows: list[Row] = field(default_factory=list)
-    limits: dict[str, Any] = field(default_factory=dict)
-    complete: bool = False
-    _rings: dict[tuple[str, str], Ring] = field(default_factory=dict)
-    _truth: tuple[tuple[str, str, str], Inputs, tuple[NumpyArray, ...]] | None = None
-
-    def __post_init__(self) -> None:
-        self._cpu = importlib.import_module("convsmith._cpu") if not self._without_cpu() else None
-        types = [array_type(name) for name in self.plan.backends]
-        self._on_gpu = any(name.startswith("cupy") for name in types)
-        if self._on_gpu and any(name.startswith("numpy") for name in types):
+    def __init__(
+        self, plan: Plan, alter: Callable[[Work, Contender], Contender] = _change_nothing
+    ) -> None:
+        self.plan = plan
+        self.alter = alter
+        self.rows: list[Row] = []
+        self.limits: dict[str, Any] = {}
+        self.complete = False
+        types = list(dict.fromkeys(array_type(name) for name in plan.backends))
+        if len(types) > 1:
             raise ValueError(
-                f"bench: --backend: got {', '.join(self.plan.backends)}, wanted backends of one "
-                "kind of array: time NumPy's and CuPy's in runs of their own"
+                f"--backend: got {', '.join(plan.backends)}, wanted backends of one kind of array: "
+                f"time {' and '.join(types)} in runs of their own"
             )
         self._array_type = types[0]
+        self._on_gpu = self._array_type.startswith("cupy")
+        self._cpu, _ = machine.native_module("_cpu")
         self._clock: Clock = EventClock() if self._on_gpu else HostClock()
         self._yardsticks = limits.Yardsticks() if self._cpu and not self._on_gpu else None
-
-    @staticmethod
-    def _without_cpu() -> bool:
-        return bool(why_not("native_cpu"))
+        self._rings: dict[str, Ring] = {}
+        self._truth: tuple[tuple[str, str, str], Inputs, tuple[NumpyArray, ...]] | None = None
 
     def steps(self) -> list[tuple[Work, str, int | None]]:
         """(work, dtype, threads) in the order in which they are timed."""
@@ -170,10 +167,9 @@ class Session:
         }
 
     def _ring(self, dtype: str) -> Ring:
-        key = (self._array_type, dtype)
-        if key not in self._rings:
-            self._rings[key] = ring_for(*key)
-        return self._rings[key]
+        if dtype not in self._rings:
+            self._rings[dtype] = ring_for(self._array_type, dtype)
+        return self._rings[dtype]
 
     def _set_threads(self, count: int | None) -> None:
         if count is None:
@@ -267,9 +263,9 @@ class Session:
 
     @staticmethod
     def _fault(contender: Contender, inputs: Inputs, expected: tuple[Any, ...]) -> str:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(np.errstate(all="ignore"))
-            try:
+        try:
+            with np.errstate(all="ignore"):
                 return fault(contender, inputs, expected)
-            except Exception as error:  # a contender that fails is a row of the table, not the end
-                return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        except Exception as error:  # a contender that fails is a row of the table, not the end
+            first = (str(error).splitlines() or [""])[0]
+            return f"{type(error).__name__}: {first}"

@@ -66,10 +66,6 @@ class Work:
     settings: Mapping[str, Any] = field(default_factory=dict)
     prepare: Callable[[Inputs], Inputs] = _as_they_are
 
-    @property
-    def title(self) -> str:
-        return ", ".join(f"{use.network} {use.layer}" for use in self.uses[:1])
-
 
 @dataclass(frozen=True)
 class Contender:
@@ -153,9 +149,8 @@ def fault(contender: Contender, inputs: Sequence[Array], expected: Sequence[Nump
     for number, (found, wanted) in enumerate(zip(got, expected, strict=False)):
         if found.shape != wanted.shape:
             return f"output {number}: got shape {found.shape}, the reference has {wanted.shape}"
-        with np.errstate(all="ignore"):
-            size = float(np.linalg.norm(wanted))
-            error = float(np.linalg.norm(found.astype(np.float64) - wanted))
+        size = float(np.linalg.norm(wanted))
+        error = float(np.linalg.norm(found.astype(np.float64) - wanted))
         share = error / size if size > 0 else error
         if not share <= contender.limit:  # also for NaN
             return (

@@ -203,11 +203,12 @@ def _selected(args: argparse.Namespace) -> list[Work]:
 
 def _plan(args: argparse.Namespace) -> Plan:
     cores = machine.usable_cpus()
-    threads = args.threads or [cores]
+    cpu, _ = machine.native_module("_cpu")
+    threads = args.threads or [cpu.num_threads() if cpu else cores]
     for option, numbers in (("--batch", args.batch), ("--threads", threads)):
         _positive(option, numbers)
     _positive("--repeats", [args.repeats])
-    if max(threads) > cores:
+    if args.threads and max(threads) > cores:
         raise _Wrong(f"--threads: got {max(threads)}, wanted at most {cores}, what may be used")
     try:
         peers = [load_peer(name) for name in dict.fromkeys(args.against)]
@@ -217,11 +218,6 @@ def _plan(args: argparse.Namespace) -> Plan:
     for name in backends:
         if why_not(name):
             raise _Wrong(f"--backend: got {name}, which cannot run here: {why_not(name)}")
-    if len({array_type(name) for name in backends}) > 1:
-        raise _Wrong(
-            f"--backend: got {', '.join(backends)}, wanted backends of one kind of array: time "
-            "NumPy's and CuPy's in runs of their own"
-        )
     if "cupy" in args.against and not array_type(backends[0]).startswith("cupy"):
         raise _Wrong("--against cupy: got NumPy arrays, wanted a backend for CuPy's: native_cuda")
     chosen = _selected(args)
@@ -271,9 +267,12 @@ def _check_algorithms(
 
 
 class _Progress:
-    """A bar where somebody watches and tqdm is installed; else only the lines of the rows."""
+    """A bar where somebody watches and tqdm is installed; else a line now and then."""
+
+    _LINES = 20  # over the whole run
 
     def __init__(self, total: int) -> None:
+        self._total, self._done = total, 0
         self._bar: Any = None
         if sys.stderr.isatty():
             with contextlib.suppress(ImportError):
@@ -287,9 +286,12 @@ class _Progress:
             self._bar.close()
 
     def step(self, title: str) -> None:
+        before, self._done = self._done, self._done + 1
         if self._bar is not None:
             self._bar.set_description(title)
             self._bar.update()
+        elif before * self._LINES // self._total < self._done * self._LINES // self._total:
+            print(f"{self._done} of {self._total}: {title}", file=sys.stderr, flush=True)
 
     def line(self, text: str) -> None:
         if self._bar is None:
@@ -300,7 +302,10 @@ class _Progress:
 
 def _measure(plan: Plan) -> tuple[Record, bool]:
     """(the record, whether Ctrl-C ended it)."""
-    session = Session(plan)
+    try:
+        session = Session(plan)
+    except ValueError as error:
+        raise _Wrong(str(error)) from error
     libraries = [name_of(peer) for peer in plan.peers]
     shown = 0
     try:
@@ -358,7 +363,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
                 f"--plot, --report: matplotlib is missing ({error}); pip install 'convsmith[bench]'"
             ) from error
     if args.check:
-        from convsmith.bench.pictures import read_check
+        from convsmith.bench.check_picture import read_check
 
         try:
             read_check(args.check)
