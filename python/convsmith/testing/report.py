@@ -55,6 +55,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_SEED,
         help="draw other random shapes than the default ones (default: %(default)s)",
     )
+    parser.add_argument(
+        "--kernel",
+        metavar="DIR",
+        help="check a kernel of your own instead; convsmith new-kernel writes one",
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="for one case of --kernel (default: %(default)s)",
+    )
 
 
 def matching_ops(names: Sequence[str] | None) -> tuple[str, ...]:
@@ -158,6 +170,9 @@ def run(args: argparse.Namespace) -> int:
     0: every run was good. 1: a failure, a backend asked for by name that cannot run here, or
     nothing to run at all. 2: an op that does not exist.
     """
+    if args.kernel is not None:
+        workbench = importlib.import_module("convsmith.workbench.check")
+        return int(workbench.run(args.kernel, args.seed, args.time_limit))
     try:
         ops = matching_ops(args.op)
     except ValueError as error:
