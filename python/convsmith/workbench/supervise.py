@@ -1,12 +1,14 @@
 """Runs cases in a process of their own, so that a kernel may crash, exit or never end.
 
-The process gets the names of the cases on standard input, one a line, and announces each on
-standard output: "begin NAME" and "end NAME ANSWER". Whatever ends it in between is that case's
-failure; the cases that are left go to a fresh process. It may also end itself between two cases.
+The process gets the name of a case on standard input, one a line, and says on standard output
+"begin NAME" and "end NAME ANSWER"; only then does it get the next, so that what it writes meanwhile
+belongs to the case. Whatever ends it in between is that case's failure; the cases that are left go
+to a fresh process. It may also end itself between two cases.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -48,7 +50,7 @@ def supervise(
     left = list(names)
     lost = 0
     while left and lost < MOST_LOST:
-        with _running(command, left, folder, environment) as process:
+        with _running(command, folder, environment) as process:
             first = left[0]
             while left:
                 ran = process.next_case(left[0], time_limit)
@@ -65,31 +67,32 @@ def supervise(
 @contextmanager
 def _running(
     command: Sequence[str],
-    names: Sequence[str],
     folder: str | Path | None,
     environment: Mapping[str, str] | None,
 ) -> Iterator[_Process]:
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
-        given.write("".join(f"{name}\n" for name in names).encode())
-        given.seek(0)
-        with subprocess.Popen(
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(
             command,
-            stdin=given,
+            bufsize=0,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             cwd=folder,
             env=None if environment is None else {**os.environ, **environment},
-        ) as process:
-            try:
-                yield _Process(process, errors.fileno())
-            finally:
-                process.kill()
+        ) as process,
+    ):
+        try:
+            yield _Process(process, errors.fileno())
+        finally:
+            process.kill()
 
 
 class _Process:
     def __init__(self, process: subprocess.Popen[bytes], errors: int) -> None:
-        assert process.stdout is not None
+        assert process.stdin is not None and process.stdout is not None
         self._process = process
+        self._names = process.stdin
         self._pipe = process.stdout.fileno()
         self._errors = errors
         self._pending = b""
@@ -97,6 +100,8 @@ class _Process:
 
     def next_case(self, name: str, time_limit: float) -> Ran | None:
         """None: it did not come to this case."""
+        with contextlib.suppress(BrokenPipeError):
+            self._names.write(f"{name}\n".encode())
         if self._line_with(f"begin {name}", max(_TO_START, time_limit)) is None:
             return None
         answer = self._line_with(f"end {name}", time_limit)

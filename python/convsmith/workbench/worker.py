@@ -60,7 +60,8 @@ def main(folder: str, seed: int) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)  # line by line
     os.dup2(2, 1)  # what the kernel prints is no answer
     backend: KernelBackend | None = None
-    for name in sys.stdin.read().split():
+    for line in sys.stdin:
+        name = line.strip()
         if backend is None and name != "load":
             backend = load_kernel(folder)
         answers.write(f"begin {name}\n")
