@@ -4,7 +4,10 @@ tool survives them all."""
 from __future__ import annotations
 
 import math
+import platform
 import re
+import shutil
+import subprocess
 import time
 
 import pytest
@@ -12,7 +15,7 @@ from conftest import needs_compiler
 
 from convsmith import cli
 from convsmith.testing.cases import cases_for
-from convsmith.workbench import KernelError
+from convsmith.workbench import KernelError, check
 from convsmith.workbench.check import check_kernel
 from convsmith.workbench.supervise import MOST_LOST
 
@@ -208,3 +211,20 @@ def test_a_cuda_kernel_that_never_ends(new):
     assert [("5x16" in text, "did not end within 1 s" in text) for text in stage.failures] == [
         (True, True)
     ] * 2
+
+
+def test_a_race_checker_that_wants_a_fixed_layout_of_memory(tmp_path):
+    program = tmp_path / "program"
+    # As the race checker does: no start where the layout is randomised.
+    program.write_text(
+        "#!/bin/sh\n"
+        "case $(cat /proc/self/personality) in *4????) exit 0 ;; esac\n"
+        "echo FATAL: unexpected memory mapping >&2; exit 66\n"
+    )
+    program.chmod(0o755)
+    fixed = ["setarch", platform.machine(), "-R", "true"]
+    if shutil.which("setarch") and subprocess.run(fixed, capture_output=True).returncode == 0:
+        assert check._startable(program) == [*fixed[:-1], str(program)]
+    program.write_text("#!/bin/sh\necho FATAL: unexpected memory mapping >&2; exit 66\n")
+    with pytest.raises(KernelError, match=r"unexpected memory mapping; .*vm.mmap_rnd_bits=28"):
+        check._startable(program)

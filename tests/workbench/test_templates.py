@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from conftest import needs_compiler
 
@@ -53,3 +55,9 @@ def test_every_template_is_shipped_and_listed():
     for language, suffix in (("cuda", ".cu"), ("cpp", ".cpp")):
         assert {path.stem for path in (folder / language).iterdir()} == set(SIGNATURES)
         assert {path.suffix for path in (folder / language).iterdir()} == {suffix}
+
+
+def test_cuda_templates_reach_the_machine_through_device_cuh():
+    raw = re.compile(r"__shared__|__sync\w*|__shfl\w*|<<<|\bcuda[A-Z]\w+\(|\batomic[A-Z]|\basm\b")
+    for path in (build.include_folder() / "workbench" / "templates" / "cuda").iterdir():
+        assert not (found := raw.search(path.read_text())), f"{path.name}: {found.group()}"

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 import re
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -40,8 +43,6 @@ _MOST_FAILURES = 5  # printed for each stage
 _SMALL = 20_000
 _ORDERS = (("skew", 1), ("random", 2), ("random", 3))
 
-# A sanitizer's program: where the randomised layout of memory has taken the race checker's
-# addresses, setarch turns it off.
 _ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=0:exitcode=66",
     "TSAN_OPTIONS": "exitcode=0:halt_on_error=0",
@@ -184,7 +185,7 @@ def _compare(
 def _sanitize(
     stage: Stage, kernel: Kernel, sanitizer: str, cases: Sequence[Case], time_limit: float
 ) -> None:
-    program = build.program(kernel, sanitizer)
+    command = _startable(build.program(kernel, sanitizer))
     found: dict[str, str] = {}  # one of each kind
     bad = 0
     own = kernel.path.resolve().parent
@@ -192,9 +193,7 @@ def _sanitize(
         for number, case in enumerate(cases):
             write_problem(Path(work) / str(number), kernel, _values(kernel, case))
         names = [str(number) for number in range(len(cases))]
-        for ran in supervise(
-            [str(program)], names, time_limit, folder=work, environment=_ENVIRONMENT
-        ):
+        for ran in supervise(command, names, time_limit, folder=work, environment=_ENVIRONMENT):
             stage.runs += 1
             told = findings(ran.output, own) or _without_report(ran)
             for text in told:
@@ -206,6 +205,28 @@ def _sanitize(
                 break
     stage.failures = list(found.values())
     stage.not_run = len(cases) - stage.runs
+
+
+def _startable(program: Path) -> list[str]:
+    """The command that runs the program.
+
+    The race checker wants fixed addresses, which a randomised layout of memory may have taken:
+    setarch turns that off.
+    """
+    plain = [str(program)]
+    commands = [plain]
+    if shutil.which("setarch"):
+        commands.append(["setarch", platform.machine(), "-R", *plain])
+    said = ""
+    for command in commands:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode == 0:
+            return command
+        said = said or done.stderr.strip()
+    raise KernelError(
+        f"{program}: a program under a sanitizer does not start here: {said}; if it is about the "
+        "mapping of memory, try sudo sysctl vm.mmap_rnd_bits=28"
+    )
 
 
 def _without_report(ran: Ran) -> list[str]:
