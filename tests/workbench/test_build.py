@@ -10,6 +10,7 @@ from conftest import needs_compiler
 from convsmith import machine
 from convsmith.workbench import KernelError, build, cache, load_kernel
 from convsmith.workbench.kernel import Kernel
+from convsmith.workbench.signatures import SIGNATURES
 
 pytestmark = needs_compiler
 
@@ -109,7 +110,7 @@ def test_cupy_arrays_without_nvcc(new, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not machine.nvcc()[0], reason="no nvcc")
-@pytest.mark.parametrize("op", ["gemm", "conv2d_forward", "softmax_forward"])
+@pytest.mark.parametrize("op", SIGNATURES)
 def test_nvcc_compiles_the_templates(new, op):
     made = build.cuda_library(kernel_of(new(op, "cuda"), op, ".cu"), "sm_80")
     symbols = subprocess.run(["nm", "-D", made], capture_output=True, text=True, check=True).stdout

@@ -15,7 +15,7 @@ from conftest import needs_compiler
 
 from convsmith import cli
 from convsmith.testing.cases import cases_for
-from convsmith.workbench import KernelError, check
+from convsmith.workbench import KernelError, build, check
 from convsmith.workbench.check import check_kernel
 from convsmith.workbench.supervise import MOST_LOST
 
@@ -107,6 +107,23 @@ def test_what_the_kernel_prints_is_shown(python_kernel, capsys):
 def test_no_kernel_there(tmp_path, capsys):
     assert cli.main(["check", "--kernel", str(tmp_path)]) == 1
     assert "wanted a folder with a kernel.py; convsmith new-kernel" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_name_a_kernel(python_kernel, capsys):
+    folder = python_kernel("y[...] = a + b", name="2fast")
+    assert cli.main(["check", "--kernel", str(folder)]) == 1
+    assert "name: got '2fast', wanted letters" in capsys.readouterr().err
+
+
+@needs_compiler
+def test_a_sanitizer_that_is_not_installed(new, monkeypatch, capsys):
+    def missing(kernel, sanitizer):
+        raise KernelError("cannot find -lasan")
+
+    monkeypatch.setattr(build, "program", missing)
+    assert cli.main(["check", "--kernel", str(new("add", "cpp"))]) == 1
+    out = capsys.readouterr().out
+    assert f"{RUNS} runs  ok" in out and "FAIL" in out and "      cannot find -lasan\n" in out
 
 
 def test_a_kernel_that_supports_nothing(python_kernel):

@@ -123,9 +123,9 @@ def _kept(kernel: Kernel, target: str, command: Sequence[str], more: Sequence[st
     def make(work: Path) -> None:
         entry = work / ("entry.cu" if target == "cuda" else "entry.cpp")
         entry.write_text(_entry(kernel, target), encoding="utf-8")
-        _compile(kernel, [*command, str(entry), *more, "-o", str(work / "kernel.so")])
+        _compile(kernel, [*command, str(entry), *more, "-o", str(work / "kernel")])
 
-    return keep(f"{kernel.name}-{digest([str(path)])}-{target}", state, make) / "kernel.so"
+    return keep(f"{kernel.name}-{digest([str(path)])}-{target}", state, make) / "kernel"
 
 
 def _entry(kernel: Kernel, target: str) -> str:

@@ -185,7 +185,11 @@ def _compare(
 def _sanitize(
     stage: Stage, kernel: Kernel, sanitizer: str, cases: Sequence[Case], time_limit: float
 ) -> None:
-    command = _startable(build.program(kernel, sanitizer))
+    try:
+        command = _startable(build.program(kernel, sanitizer))
+    except KernelError as error:  # no library of this sanitizer, say: the other one may be there
+        stage.failures = [str(error)]
+        return
     found: dict[str, str] = {}  # one of each kind
     bad = 0
     own = kernel.path.resolve().parent
@@ -279,5 +283,5 @@ def _lines(stage: Stage) -> Iterator[str]:
         yield f"      and {len(stage.failures) - _MOST_FAILURES} more failures"
     if stage.not_run:
         yield f"      {stage.not_run} runs left out, after {MOST_LOST} bad ones"
-    if stage.runs == 0:
+    if stage.runs == 0 and not stage.failures:
         yield "      no case that the kernel supports"

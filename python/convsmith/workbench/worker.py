@@ -69,7 +69,7 @@ def main(folder: str, seed: int) -> None:
             try:
                 backend = load_kernel(folder)
                 answer = describe(backend, seed)
-            except (OSError, RuntimeError) as error:
+            except (OSError, RuntimeError, ValueError) as error:
                 answer = {"error": str(error)}
         else:
             assert backend is not None
