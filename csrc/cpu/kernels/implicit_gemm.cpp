@@ -112,6 +112,8 @@ void run_task(const ImplicitGemm& p, const Partition& cut, int64_t task, char* m
   Epilogue epilogue = p.epilogue;
   if (epilogue.bias != nullptr) epilogue.bias += first_column;
 
+  const bool finishes = epilogue.bias != nullptr || epilogue.residual != nullptr ||
+                        epilogue.activation != Activation::identity;
   const int64_t gemm_k = p.taps * p.depth;
   int64_t k_done = 0;
   do {  // at least once: an empty sum still writes beta * C and the epilogue
@@ -129,8 +131,8 @@ void run_task(const ImplicitGemm& p, const Partition& cut, int64_t task, char* m
     k_done += block.taps * block.depth;
     multiply_block({rows, layout.row_stride, count, block.taps, block.depth,
                     p.packed_b + first_column * gemm_k, gemm_k, k_begin, columns, outputs, p.alpha,
-                    k_begin == 0 ? p.beta : 1.0f, k_done >= gemm_k ? &epilogue : nullptr,
-                    p.c_origin});
+                    k_begin == 0 ? p.beta : 1.0f,
+                    k_done >= gemm_k && finishes ? &epilogue : nullptr, p.c_origin});
   } while (k_done < gemm_k);
 
   if (runs_over_finished_block(epilogue.activation)) {

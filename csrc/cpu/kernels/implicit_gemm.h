@@ -81,7 +81,7 @@ struct BlockProduct {
   int64_t columns;
   float* const* outputs;  // of column 0
   float alpha, beta;
-  const Epilogue* epilogue;  // null: not the last depth block
+  const Epilogue* epilogue;  // null: none, or not the last depth block
   const float* c_origin;
 };
 void multiply_block(const BlockProduct& block);

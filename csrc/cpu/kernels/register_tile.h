@@ -22,7 +22,7 @@ struct Tile {
 
 constexpr int kLinesInFlight = 16;  // that a core waits for at a time: 10 to 16 on current ones
 
-// What most stores are, in loops of known length, so that acc need not leave its registers.
+// Most tiles are whole and only stored or added: in loops of known length, out of registers.
 template <int R, int V>
 CONVSMITH_INLINE void add_whole_tile(const Tile& tile, const Vec (&acc)[R][V]) {
 #pragma GCC unroll 16
@@ -35,24 +35,20 @@ CONVSMITH_INLINE void add_whole_tile(const Tile& tile, const Vec (&acc)[R][V]) {
   }
 }
 
-template <int R, int V>
-CONVSMITH_INLINE void store_tile(const Tile& tile, const Vec (&acc)[R][V]) {
-  if (tile.epilogue == nullptr && tile.count >= R && tile.columns == V * kLanes &&
-      tile.alpha == 1.0f && (tile.beta == 0.0f || tile.beta == 1.0f)) {
-    return add_whole_tile(tile, acc);
-  }
+// Everything else, out of memory: once for all tile sizes, and away from their registers.
+__attribute__((noinline)) void finish_tile(const Tile& tile, const Vec* acc, int vectors,
+                                           int rows) {
   const Vec alpha = broadcast(tile.alpha), beta = broadcast(tile.beta);
   const Epilogue* epilogue = tile.epilogue;
-  for (int i = 0; i < R && i < tile.count; ++i) {
+  for (int i = 0; i < rows && i < tile.count; ++i) {
     float* c = tile.outputs[i] + tile.first_column;
     const float* residual = epilogue != nullptr && epilogue->residual != nullptr
                                 ? epilogue->residual + (c - tile.c_origin)
                                 : nullptr;
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
+    for (int v = 0; v < vectors; ++v) {
       const int64_t column = v * kLanes;
       const int64_t lanes = minimum(kLanes, tile.columns - column);
-      Vec value = acc[i][v] * alpha;
+      Vec value = acc[i * vectors + v] * alpha;
       if (tile.beta != 0.0f) value += beta * load_first(c + column, lanes);
       if (epilogue != nullptr) {
         if (epilogue->bias != nullptr) {
@@ -68,6 +64,21 @@ CONVSMITH_INLINE void store_tile(const Tile& tile, const Vec (&acc)[R][V]) {
       }
     }
   }
+}
+
+template <int R, int V>
+CONVSMITH_INLINE void store_tile(const Tile& tile, const Vec (&acc)[R][V]) {
+  if (tile.epilogue == nullptr && tile.count >= R && tile.columns == V * kLanes &&
+      tile.alpha == 1.0f && (tile.beta == 0.0f || tile.beta == 1.0f)) {
+    return add_whole_tile(tile, acc);
+  }
+  Vec sums[R * V];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) sums[i * V + v] = acc[i][v];
+  }
+  finish_tile(tile, sums, V, R);
 }
 
 template <int R, int V>
