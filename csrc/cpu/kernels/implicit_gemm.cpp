@@ -20,7 +20,9 @@ struct Partition {
   int64_t row_blocks, rows_per_block, panel_blocks, panels_per_block;
 };
 
-Partition partition(const ImplicitGemm& p) {
+// How rows and columns are cut changes no sum, so unlike other kernels' cuts this one may look at
+// the number of workers.
+Partition partition(const ImplicitGemm& p, int workers) {
   Partition cut;
   const int64_t panels = divide_up(p.gemm_n, kPanelColumns);
   const int64_t row_blocks = divide_up(p.gemm_m, kMaxBlockRows);
@@ -28,14 +30,16 @@ Partition partition(const ImplicitGemm& p) {
   cut.row_blocks = divide_up(p.gemm_m, cut.rows_per_block);
   int64_t panel_blocks =
       divide_up(p.gemm_n, p.copy_rows || p.gathers ? kMaxBlockColumnsOfCopies : kMaxBlockColumns);
-  // Few rows: cut the columns finer, so that every core finds work.
-  while (cut.row_blocks * panel_blocks < 12 && panel_blocks < panels) ++panel_blocks;
+  // Few rows: cut the columns finer, so that every core finds work. One core would only copy rows
+  // more often.
+  const int64_t wanted = workers == 1 ? 1 : 12;
+  while (cut.row_blocks * panel_blocks < wanted && panel_blocks < panels) ++panel_blocks;
   cut.panels_per_block = divide_up(panels, panel_blocks);
   cut.panel_blocks = divide_up(panels, cut.panels_per_block);
   return cut;
 }
 
-// Splits the sum so that one B panel of a block stays in L1.
+// Splits the sum into blocks of at most kDepthBlock.
 struct DepthLoop {
   int64_t taps_per_block, depth_per_block;
 };
@@ -108,6 +112,8 @@ void run_task(const ImplicitGemm& p, const Partition& cut, int64_t task, char* m
   Epilogue epilogue = p.epilogue;
   if (epilogue.bias != nullptr) epilogue.bias += first_column;
 
+  const bool finishes = epilogue.bias != nullptr || epilogue.residual != nullptr ||
+                        epilogue.activation != Activation::identity;
   const int64_t gemm_k = p.taps * p.depth;
   int64_t k_done = 0;
   do {  // at least once: an empty sum still writes beta * C and the epilogue
@@ -125,8 +131,8 @@ void run_task(const ImplicitGemm& p, const Partition& cut, int64_t task, char* m
     k_done += block.taps * block.depth;
     multiply_block({rows, layout.row_stride, count, block.taps, block.depth,
                     p.packed_b + first_column * gemm_k, gemm_k, k_begin, columns, outputs, p.alpha,
-                    k_begin == 0 ? p.beta : 1.0f, k_done >= gemm_k ? &epilogue : nullptr,
-                    p.c_origin});
+                    k_begin == 0 ? p.beta : 1.0f,
+                    k_done >= gemm_k && finishes ? &epilogue : nullptr, p.c_origin});
   } while (k_done < gemm_k);
 
   if (runs_over_finished_block(epilogue.activation)) {
@@ -149,6 +155,8 @@ void multiply_block(const BlockProduct& block) {
               block.taps,
               block.depth,
               block.packed_b + column * block.gemm_k + block.k_begin * vectors * kLanes,
+              block.packed_b,
+              0,
               block.outputs,
               column,
               columns,
@@ -157,32 +165,37 @@ void multiply_block(const BlockProduct& block) {
               block.beta,
               block.epilogue,
               block.c_origin};
-    // While this panel works from L1, the next one comes into L2, a slice with every tile.
-    const int64_t block_depth = block.taps * block.depth;
-    const int64_t panel_lines = block_depth * kPanelColumns / kFloatsPerLine;
-    const int64_t slice = divide_up(panel_lines * kernel.rows, block.count);
-    const float* next =
-        block.packed_b + (column + kPanelColumns) * block.gemm_k + block.k_begin * kPanelColumns;
-    int64_t lines_left = column + 2 * kPanelColumns <= block.columns ? panel_lines : 0;
+    // While this panel is used, the next one comes into L2 a little with every tile: of this block,
+    // or after its last panel the first one of the next block.
+    const int64_t block_depth = block.taps * block.depth, k_end = block.k_begin + block_depth;
+    const float* upcoming = nullptr;
+    if (column + 2 * kPanelColumns <= block.columns) {
+      upcoming = tile.b + kPanelColumns * block.gemm_k;
+    } else if (k_end < block.gemm_k) {
+      upcoming = block.packed_b + k_end * minimum(block.columns, kPanelColumns);
+    }
+    if (upcoming != nullptr) {
+      const int64_t tiles = divide_up(block.count, kernel.rows);
+      tile.upcoming = upcoming;
+      tile.upcoming_step = minimum(divide_up(4 * kPanelColumns, tiles), kFloatsPerLine);
+    }
     for (int64_t i = 0; i < block.count; i += kernel.rows) {
-      for (int64_t line = 0; line < slice && lines_left > 0; ++line, --lines_left) {
-        __builtin_prefetch(next, 0, 2);
-        next += kFloatsPerLine;
-      }
       tile.rows = block.rows + i;
       tile.outputs = block.outputs + i;
       tile.count = minimum(kernel.rows, block.count - i);
       kernel.compute(tile);
+      tile.upcoming += block_depth / 4 * tile.upcoming_step;
     }
   }
 }
 
 void implicit_gemm(const ImplicitGemm* problems, int64_t count) {
   // Problems of one call (filter phases, groups) share their geometry up to a row or two.
+  const int workers = num_threads();
   int64_t tasks = 0, bytes = 0;
   for (int64_t i = 0; i < count; ++i) {
     if (problems[i].gemm_m == 0 || problems[i].gemm_n == 0) continue;
-    const Partition cut = partition(problems[i]);
+    const Partition cut = partition(problems[i], workers);
     tasks += cut.row_blocks * cut.panel_blocks;
     const int64_t needed = TaskMemory(problems[i], cut, depth_loop(problems[i])).bytes();
     bytes = needed > bytes ? needed : bytes;
@@ -196,17 +209,16 @@ void implicit_gemm(const ImplicitGemm* problems, int64_t count) {
   int64_t filled = 0;
   for (int64_t i = 0; i < count; ++i) {
     if (problems[i].gemm_m == 0 || problems[i].gemm_n == 0) continue;
-    const Partition cut = partition(problems[i]);
+    const Partition cut = partition(problems[i], workers);
     for (int64_t task = 0; task < cut.row_blocks * cut.panel_blocks; ++task) {
       jobs[filled++] = {static_cast<int32_t>(i), static_cast<int32_t>(task)};
     }
   }
-  const int workers = num_threads();
   Workspace memory(static_cast<size_t>(bytes) * workers);
   char* const base = static_cast<char*>(memory.data);
   parallel_for(tasks, workers, [&](int64_t job, int worker) {
     const ImplicitGemm& p = problems[jobs[job].problem];
-    run_task(p, partition(p), jobs[job].task, base + worker * bytes);
+    run_task(p, partition(p, workers), jobs[job].task, base + worker * bytes);
   });
 }
 

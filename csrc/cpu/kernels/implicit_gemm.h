@@ -7,8 +7,10 @@
 // one tap; a convolution one a filter position, pointing into the image or at zeros). B is packed
 // into panels of kPanelColumns columns, so that a register tile streams it with full vectors.
 //
-// Loops, outermost first: blocks of rows and of panels (the parallel tasks; cut by shape alone),
-// blocks of k whose B panel stays in L1, panels, register tiles of R rows x V vectors.
+// Loops, outermost first: blocks of rows and of panels (the parallel tasks),
+// blocks of k, panels, register tiles of R rows x V vectors. A block of A stays in L2 for all
+// panels, a panel of B for all tiles of a block; from L2 both come as fast as they are multiplied.
+// From L3 they do not, so while one panel is used the next one is asked for, line by line.
 // Goto, van de Geijn: Anatomy of High-Performance Matrix Multiplication, 2008, for the blocking;
 // Dukhan: The Indirect Convolution Algorithm, 2019, for the row pointers.
 #pragma once
@@ -29,7 +31,9 @@ constexpr int kPanelVectors = 4;
 #else
 constexpr int kPanelVectors = 2;
 #endif
-constexpr int64_t kDepthBlock = 256;  // of the sum, between one visit of C and the next
+// Of the sum, between one visit of C and the next: a tile starts and ends at a cost that this
+// spreads. Twice as much is no faster, and the B panel has to leave room for A in L2.
+constexpr int64_t kDepthBlock = 512;
 constexpr int64_t kPanelColumns = kPanelVectors * kLanes;
 
 // A part of the sum: taps [tap, tap + taps), elements [offset, offset + depth) of each.
@@ -77,7 +81,7 @@ struct BlockProduct {
   int64_t columns;
   float* const* outputs;  // of column 0
   float alpha, beta;
-  const Epilogue* epilogue;  // null: not the last depth block
+  const Epilogue* epilogue;  // null: none, or not the last depth block
   const float* c_origin;
 };
 void multiply_block(const BlockProduct& block);

@@ -75,21 +75,25 @@ void pack_transposed(const float* source, int64_t stride_n, int64_t gemm_k, int6
 
 void pack_rows(SourceRow source_row, const void* context, int64_t gemm_k, int64_t gemm_n,
                float* packed) {
-  // Panel by panel, so that the writes are one stream.
-  constexpr int64_t kRowsPerStep = 128;
-  const int64_t panels = divide_up(gemm_n, kPanelColumns);
+  // A step is few enough rows to read along all of them at once: their pages and the lines that
+  // two panels share are met once, and every panel is written a whole stretch at a time.
+  constexpr int64_t kRowsPerStep = 16;
+  constexpr int64_t kFloatsPerTask = 32768;
   const int64_t steps = divide_up(gemm_k, kRowsPerStep);
-  parallel_ranges(panels * steps, 4, [&](int64_t begin, int64_t end) {
-    for (int64_t item = begin; item < end; ++item) {
-      const int64_t panel = item / steps * kPanelColumns, k0 = item % steps * kRowsPerStep;
-      const int64_t columns = minimum(kPanelColumns, gemm_n - panel);
-      const int64_t width = round_up(columns, kLanes);
-      float* to = packed + panel * gemm_k + k0 * width;
-      for (int64_t k = k0; k < minimum(k0 + kRowsPerStep, gemm_k); ++k, to += width) {
-        const float* row = source_row(context, k) + panel;
-        for (int64_t n = 0; n < columns; n += kLanes) {
-          const int64_t lanes = minimum(kLanes, columns - n);
-          store(to + n, lanes == kLanes ? load(row + n) : load_first(row + n, lanes));
+  const int64_t grain = maximum(kFloatsPerTask / (kRowsPerStep * gemm_n + 1), 1);
+  parallel_ranges(steps, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t step = begin; step < end; ++step) {
+      const int64_t k0 = step * kRowsPerStep, k1 = minimum(k0 + kRowsPerStep, gemm_k);
+      for (int64_t panel = 0; panel < gemm_n; panel += kPanelColumns) {
+        const int64_t columns = minimum(kPanelColumns, gemm_n - panel);
+        const int64_t width = round_up(columns, kLanes);
+        float* to = packed + panel * gemm_k + k0 * width;
+        for (int64_t k = k0; k < k1; ++k, to += width) {
+          const float* row = source_row(context, k) + panel;
+          for (int64_t n = 0; n < columns; n += kLanes) {
+            const int64_t lanes = minimum(kLanes, columns - n);
+            store(to + n, lanes == kLanes ? load(row + n) : load_first(row + n, lanes));
+          }
         }
       }
     }

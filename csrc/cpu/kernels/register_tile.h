@@ -11,6 +11,8 @@ struct Tile {
   const float* const* rows;
   int64_t row_stride, taps, depth;
   const float* b;
+  const float* upcoming;  // what L2 should hold next,
+  int64_t upcoming_step;  // and by how many floats to go on in it with every four of depth
   float* const* outputs;
   int64_t first_column, columns, count;  // valid columns and rows of this tile
   float alpha, beta;
@@ -18,20 +20,35 @@ struct Tile {
   const float* c_origin;
 };
 
+constexpr int kLinesInFlight = 16;  // that a core waits for at a time: 10 to 16 on current ones
+
+// Most tiles are whole and only stored or added: in loops of known length, out of registers.
 template <int R, int V>
-CONVSMITH_INLINE void store_tile(const Tile& tile, const Vec (&acc)[R][V]) {
+CONVSMITH_INLINE void add_whole_tile(const Tile& tile, const Vec (&acc)[R][V]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) {
+    float* c = tile.outputs[i] + tile.first_column;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      store(c + v * kLanes, tile.beta == 0.0f ? acc[i][v] : acc[i][v] + load(c + v * kLanes));
+    }
+  }
+}
+
+// Everything else, out of memory: once for all tile sizes, and away from their registers.
+__attribute__((noinline)) void finish_tile(const Tile& tile, const Vec* acc, int vectors,
+                                           int rows) {
   const Vec alpha = broadcast(tile.alpha), beta = broadcast(tile.beta);
   const Epilogue* epilogue = tile.epilogue;
-  for (int i = 0; i < R && i < tile.count; ++i) {
+  for (int i = 0; i < rows && i < tile.count; ++i) {
     float* c = tile.outputs[i] + tile.first_column;
     const float* residual = epilogue != nullptr && epilogue->residual != nullptr
                                 ? epilogue->residual + (c - tile.c_origin)
                                 : nullptr;
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
+    for (int v = 0; v < vectors; ++v) {
       const int64_t column = v * kLanes;
       const int64_t lanes = minimum(kLanes, tile.columns - column);
-      Vec value = acc[i][v] * alpha;
+      Vec value = acc[i * vectors + v] * alpha;
       if (tile.beta != 0.0f) value += beta * load_first(c + column, lanes);
       if (epilogue != nullptr) {
         if (epilogue->bias != nullptr) {
@@ -50,16 +67,34 @@ CONVSMITH_INLINE void store_tile(const Tile& tile, const Vec (&acc)[R][V]) {
 }
 
 template <int R, int V>
+CONVSMITH_INLINE void store_tile(const Tile& tile, const Vec (&acc)[R][V]) {
+  if (tile.epilogue == nullptr && tile.count >= R && tile.columns == V * kLanes &&
+      tile.alpha == 1.0f && (tile.beta == 0.0f || tile.beta == 1.0f)) {
+    return add_whole_tile(tile, acc);
+  }
+  Vec sums[R * V];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) sums[i * V + v] = acc[i][v];
+  }
+  finish_tile(tile, sums, V, R);
+}
+
+template <int R, int V>
 void compute_tile(const Tile& tile) {
   Vec acc[R][V] = {};
   const float* b = tile.b;
-  // C is met only at the end: ask for it now.
-  for (int i = 0; i < R && i < tile.count; ++i) {
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      __builtin_prefetch(tile.outputs[i] + tile.first_column + v * kLanes, 1);
-    }
-  }
+  const float* upcoming = tile.upcoming;
+  // C is met only at the end. Its lines are asked for at once if the core can wait for so many,
+  // else one with each of the last steps: a burst would keep the loads of A and B waiting.
+  constexpr bool kSpread = R * V > kLinesInFlight;
+  const auto prefetch_c = [&](int64_t line) __attribute__((always_inline)) {
+    __builtin_prefetch(tile.outputs[line / V] + tile.first_column + line % V * kLanes, 1);
+  };
+  int64_t c_line = minimum(R, tile.count) * V - (kSpread ? tile.taps * (tile.depth / 4) : 0);
+#pragma GCC unroll 8
+  for (int64_t line = 0; line < R * V && line < c_line; ++line) prefetch_c(line);
   for (int64_t t = 0; t < tile.taps; ++t) {
     const float* a[R];
 #pragma GCC unroll 16
@@ -68,8 +103,7 @@ void compute_tile(const Tile& tile) {
       // Hide how the pointers are related, or the compiler rewrites them into costlier addresses.
       asm("" : "+r"(a[i]));
     }
-#pragma GCC unroll 4
-    for (int64_t k = 0; k < tile.depth; ++k) {
+    const auto step = [&](int64_t k) __attribute__((always_inline)) {
       Vec bv[V];
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) bv[v] = load(b + v * kLanes);
@@ -80,7 +114,19 @@ void compute_tile(const Tile& tile) {
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) acc[i][v] += av * bv[v];
       }
+    };
+    int64_t k = 0;
+    for (; k + 4 <= tile.depth; k += 4) {
+      __builtin_prefetch(upcoming, 0, 2);
+      upcoming += tile.upcoming_step;
+      if (kSpread && c_line >= 0) prefetch_c(c_line);
+      if (kSpread) ++c_line;
+      step(k);
+      step(k + 1);
+      step(k + 2);
+      step(k + 3);
     }
+    for (; k < tile.depth; ++k) step(k);
   }
   store_tile<R, V>(tile, acc);
 }
