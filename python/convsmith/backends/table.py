@@ -193,6 +193,12 @@ def registered() -> dict[str, dict[str, Any]]:
     return {name: dict(backends) for name, backends in _registered.items()}
 
 
+def backend_named(name: str) -> Any:
+    """The backend of that name, registered ones too. Raises ValueError for an unknown name."""
+    _check_name(name)
+    return _load(name)
+
+
 def _load(name: str) -> Any:
     if name in _registered:
         return next(iter(_registered[name].values()))

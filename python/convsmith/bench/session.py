@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from types import ModuleType
@@ -12,7 +11,7 @@ import numpy as np
 
 from convsmith import machine
 from convsmith.arrays import float_dtype
-from convsmith.backends.table import ROWS
+from convsmith.backends.table import ROWS, backend_named, registered
 from convsmith.bench import limits
 from convsmith.bench.cold import Ring, ring_for
 from convsmith.bench.peers import name_of
@@ -51,6 +50,10 @@ class Plan:
 
 
 def array_type(backend: str) -> str:
+    """Of a kernel of the user's own: CuPy's where it can run on a GPU."""
+    own = registered().get(backend)
+    if own is not None:
+        return "cupy.ndarray" if "cupy.ndarray" in own else "numpy.ndarray"
     return next(row.array_type for row in ROWS if backend in row.all_backends)
 
 
@@ -190,7 +193,7 @@ class Session:
 
     def _algorithms(self, backend: str, work: Work, dtype: str) -> Sequence[str | None]:
         """What to pass as the algorithm; empty where the backend has nothing for this work."""
-        module = importlib.import_module(f"convsmith.backends.{backend}")
+        module = backend_named(backend)
         kind = float_dtype(dtype)
         needed = (*CONVOLUTIONS[:1], "adam_update") if work.op == "training_step" else (work.op,)
         if not all(module.supports(op, kind, work.shape) for op in needed):

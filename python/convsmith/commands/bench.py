@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from convsmith import machine
-from convsmith.backends.table import OPS, ROWS, why_not
+from convsmith.backends.table import ROWS
 from convsmith.bench import compare, record, table
+from convsmith.bench.apart import run_apart
+from convsmith.bench.climb import load_ladder
 from convsmith.bench.layers import NETWORKS
 from convsmith.bench.peers import PEERS, name_of
-from convsmith.bench.peers import load as load_peer
+from convsmith.bench.plan import EVERY, WrongArguments, plan_of
 from convsmith.bench.record import Record
-from convsmith.bench.session import Plan, Session, array_type
-from convsmith.bench.work import LIMITS, Work
-from convsmith.bench.works import CONVOLUTIONS, DEMO, MATRICES, SOURCES, works
+from convsmith.bench.session import Plan, Session
+from convsmith.bench.work import LIMITS
+from convsmith.bench.works import DEMO, MATRICES, SOURCES
 
 DESCRIPTION = (
     "Times convolutions and other ops at the sizes of well-known networks, each checked against "
@@ -29,14 +30,8 @@ DESCRIPTION = (
 )
 
 _DIRECTIONS = ("forward", "backward", "backward_input", "backward_weight")
-_EVERY = "all"
 _DTYPES = tuple(name for name in LIMITS if name != "tf32")
 _BACKENDS = tuple(dict.fromkeys(name for row in ROWS for name in row.all_backends))
-_KNOWN_OPS = (*OPS, "training_step")
-
-
-class _Wrong(ValueError):
-    """Arguments that make no sense together or on this machine."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,11 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--network",
         nargs="+",
-        choices=(*SOURCES, _EVERY),
+        choices=(*SOURCES, EVERY),
         metavar="NAME",
         default=["resnet50"],
         help=f"some of {', '.join(NETWORKS)}, {MATRICES} (products), {DEMO} (a training step of "
-        f"convsmith demo), {_EVERY}; default: resnet50",
+        f"convsmith demo), {EVERY}; default: resnet50",
     )
     what.add_argument(
         "--op",
@@ -93,6 +88,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help=f"other libraries: some of {', '.join(PEERS)}",
     )
+    who.add_argument(
+        "--kernel", metavar="DIR", help="a kernel of your own, beside ours; see new-kernel"
+    )
+    who.add_argument(
+        "--time-limit",
+        type=float,
+        default=1800.0,
+        metavar="SECONDS",
+        help="for the whole run of --kernel (default: %(default)g)",
+    )
     who.add_argument("--threads", nargs="+", type=int, help="default: all that may be used")
     who.add_argument("--repeats", type=int, default=7, help="samples a row (default: 7)")
     who.add_argument(
@@ -118,20 +123,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("OLD", "NEW"),
         help="two records: which rows changed beyond the noise; measures nothing",
     )
+    out.add_argument(
+        "--ladder",
+        nargs="+",
+        metavar="NAME",
+        help="gemm, conv2d: times each rung from the plain loops to the shipped kernel instead",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.kernel is not None:
+        return run_apart(_run, args, args.time_limit)
+    return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         if args.compare:
             return _compare(*args.compare)
+        if args.ladder:
+            return _climb(args.ladder)
         _check_outputs(args)
         if args.record:
             found, interrupted = _read(args.record), False
             _show(found)
         else:
-            found, interrupted = _measure(_plan(args))
+            found, interrupted = _measure(plan_of(args))
         _write(found, args)
-    except _Wrong as error:
+    except WrongArguments as error:
         print(f"convsmith bench: {str(error).removeprefix('bench: ')}", file=sys.stderr)
         return 2
     if interrupted:
@@ -145,7 +164,7 @@ def _read(path: Path) -> Record:
     try:
         return record.read(path)
     except (OSError, ValueError) as error:
-        raise _Wrong(str(error)) from error
+        raise WrongArguments(str(error)) from error
 
 
 def _compare(old_path: Path, new_path: Path) -> int:
@@ -153,114 +172,20 @@ def _compare(old_path: Path, new_path: Path) -> int:
     try:
         found = compare.compare(old, new)
     except ValueError as error:
-        raise _Wrong(str(error)) from error
+        raise WrongArguments(str(error)) from error
     for line in compare.lines(old, new, found):
         print(line)
     return 1 if found.slower else 0
 
 
-# The plan.
-
-
-def _positive(option: str, numbers: Sequence[int]) -> None:
-    for number in numbers:
-        if number < 1:
-            raise _Wrong(f"{option}: got {number}, wanted at least 1")
-
-
-def _selected(args: argparse.Namespace) -> list[Work]:
-    sources = SOURCES if _EVERY in args.network else tuple(dict.fromkeys(args.network))
-    chosen = works(sources, args.batch)
-    if args.op is None:
-        chosen = [
-            work
-            for work in chosen
-            if work.op in CONVOLUTIONS or {MATRICES, DEMO} & {use.network for use in work.uses}
-        ]
-    elif _EVERY not in args.op:
-        for name in args.op:
-            if not any(op.startswith(name) for op in _KNOWN_OPS):
-                raise _Wrong(f"--op: got {name!r}, wanted one of {', '.join(_KNOWN_OPS)}")
-        chosen = [work for work in chosen if work.op.startswith(tuple(args.op))]
-    if args.direction:
-        ends = tuple(f"_{name}" for name in args.direction)
-        chosen = [work for work in chosen if work.op.endswith(ends)]
-    if args.layer:
-        names = sorted({use.layer for work in chosen for use in work.uses})
-        for beginning in args.layer:
-            if not any(name.startswith(beginning) for name in names):
-                few = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-                raise _Wrong(f"--layer: got {beginning!r}, wanted one of {few}")
-        begins = tuple(args.layer)
-        chosen = [w for w in chosen if any(use.layer.startswith(begins) for use in w.uses)]
-    if not chosen:
-        raise _Wrong(
-            f"--op, --direction: got a selection that {', '.join(args.network)} has nothing of; "
-            "leave out one of them"
-        )
-    return chosen
-
-
-def _plan(args: argparse.Namespace) -> Plan:
-    cores = machine.usable_cpus()
-    cpu, _ = machine.native_module("_cpu")
-    threads = args.threads or [cpu.num_threads() if cpu else cores]
-    for option, numbers in (("--batch", args.batch), ("--threads", threads)):
-        _positive(option, numbers)
-    _positive("--repeats", [args.repeats])
-    if args.threads and max(threads) > cores:
-        raise _Wrong(f"--threads: got {max(threads)}, wanted at most {cores}, what may be used")
+def _climb(names: Sequence[str]) -> int:
     try:
-        peers = [load_peer(name) for name in dict.fromkeys(args.against)]
-    except ImportError as error:
-        raise _Wrong(str(error)) from error
-    backends = list(dict.fromkeys(args.backend or [_default_backend()]))
-    for name in backends:
-        if why_not(name):
-            raise _Wrong(f"--backend: got {name}, which cannot run here: {why_not(name)}")
-    if "cupy" in args.against and not array_type(backends[0]).startswith("cupy"):
-        raise _Wrong("--against cupy: got NumPy arrays, wanted a backend for CuPy's: native_cuda")
-    chosen = _selected(args)
-    algorithms: tuple[str, ...] | None = None
-    if args.algorithm:
-        algorithms = () if _EVERY in args.algorithm else tuple(args.algorithm)
-        _check_algorithms(algorithms, backends, chosen, args.dtype)
-    return Plan(
-        chosen,
-        backends,
-        tuple(dict.fromkeys(args.dtype)),
-        tuple(dict.fromkeys(threads)),
-        algorithms,
-        peers,
-        args.repeats,
-        args.order == "peer-first",
-    )
-
-
-def _default_backend() -> str:
-    return "native_cpu" if not why_not("native_cpu") else "reference"
-
-
-def _check_algorithms(
-    names: Sequence[str], backends: Sequence[str], chosen: Sequence[Work], dtypes: Sequence[str]
-) -> None:
-    from convsmith.arrays import float_dtype
-
-    listed: dict[str, None] = {}
-    for backend in backends:
-        module = importlib.import_module(f"convsmith.backends.{backend}")
-        for work in chosen:
-            if work.op in CONVOLUTIONS:
-                for dtype in dtypes:
-                    found = module.algorithms(work.op, float_dtype(dtype), work.shape)
-                    listed |= dict.fromkeys(found)
-    for name in names:
-        if name not in listed:
-            known = ", ".join(listed) or "none"
-            raise _Wrong(
-                f"--algorithm: got {name!r}, wanted one of {known}, or {_EVERY!r}: what "
-                f"{', '.join(backends)} lists for these layers"
-            )
+        ladder = load_ladder()
+        for name in names:
+            ladder.run(name, progress=lambda line: print(line, flush=True))
+    except (FileNotFoundError, ValueError) as error:
+        raise WrongArguments(str(error)) from error
+    return 0
 
 
 # The run.
@@ -305,7 +230,7 @@ def _measure(plan: Plan) -> tuple[Record, bool]:
     try:
         session = Session(plan)
     except ValueError as error:
-        raise _Wrong(str(error)) from error
+        raise WrongArguments(str(error)) from error
     libraries = [name_of(peer) for peer in plan.peers]
     shown = 0
     try:
@@ -350,16 +275,16 @@ def _check_outputs(args: argparse.Namespace) -> None:
     """Before hours of measuring: can what is asked for be written?"""
     for path in (args.json, args.report):
         if path is not None and path.is_dir():
-            raise _Wrong(f"got the folder {path}, wanted a file to write")
+            raise WrongArguments(f"got the folder {path}, wanted a file to write")
     if args.plot is not None and args.plot.exists() and not args.plot.is_dir():
-        raise _Wrong(f"--plot: got the file {args.plot}, wanted a folder")
+        raise WrongArguments(f"--plot: got the file {args.plot}, wanted a folder")
     if args.check and not (args.plot or args.report):
-        raise _Wrong("--check: got no --plot or --report to draw the errors into")
+        raise WrongArguments("--check: got no --plot or --report to draw the errors into")
     if args.plot or args.report:
         try:
             importlib.import_module("matplotlib")
         except ImportError as error:
-            raise _Wrong(
+            raise WrongArguments(
                 f"--plot, --report: matplotlib is missing ({error}); pip install 'convsmith[bench]'"
             ) from error
     if args.check:
@@ -368,7 +293,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
         try:
             read_check(args.check)
         except (OSError, ValueError) as error:
-            raise _Wrong(f"--check: {error}") from error
+            raise WrongArguments(f"--check: {error}") from error
 
 
 def _write(found: Record, args: argparse.Namespace) -> None:
