@@ -78,7 +78,7 @@ void* SharedMemory::find_or_make(const void* key, size_t bytes, const char* name
 
 bool SharedMemory::holds(const void* address) const {
   const auto* byte = static_cast<const unsigned char*>(address);
-  return byte >= arena_ && byte < arena_ + kArenaBytes;
+  return arena_ != nullptr && byte >= arena_ && byte < arena_ + kArenaBytes;
 }
 
 std::string SharedMemory::outside(const void* address, size_t bytes) const {
