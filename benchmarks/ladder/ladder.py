@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from convsmith.bench.hardware import description
 
 import convsmith
 from convsmith import _cpu
-from convsmith.bench.hardware import description
 from convsmith.ops.shapes import Conv2dShape
 
 HERE = Path(__file__).resolve().parent
