@@ -33,8 +33,9 @@ def theirs(): return torch.nn.functional.conv2d(tx, tw, padding=1)
 theirs()
 """
 MEASURE = """
+import statistics
 from convsmith.bench.timing import alternate
-print(alternate({{"it": {name}}}, repeats=15)["it"])
+print(statistics.median(alternate({{"it": lambda: {name}}}, repeats=15)["it"].ms))
 """
 ROWS = {
     "convsmith alone": OURS + MEASURE.format(name="ours"),

@@ -1,13 +1,16 @@
 """Compiles every CUDA source with nvcc and reads what the compiler says of each kernel.
 
     python scripts/cuda_compile_check.py                 sm_80 and sm_90a
-    python scripts/cuda_compile_check.py --all-archs     every architecture that is shipped
+    python scripts/cuda_compile_check.py --all-archs     every architecture that is shipped, and the
+                                                         table in benchmarks/results
     python scripts/cuda_compile_check.py gemm conv2d     only files whose names begin so
 
 Fails on a warning, on a register spill, on one of ptxas' C75 remarks (a tensor-core pipeline that
 was serialised), and where a kernel lacks the instructions that it was written for: such code
-compiles and computes the right thing, slowly. Needs no GPU; without nvcc it says so and exits 0.
-Answers are remembered in build/cuda_compile_check by the content of the sources.
+compiles and computes the right thing, slowly. The instructions are those of the machine code where
+nvdisasm is there to read it (on the PATH or beside nvcc; `pip install nvidia-cuda-nvdisasm`), else
+those of the PTX. Needs no GPU; without nvcc it says so and exits 0. Answers are remembered in
+build/cuda_compile_check by the content of the sources.
 """
 
 from __future__ import annotations
@@ -34,14 +37,20 @@ ARCHS = ("80", "90a")
 ALL_ARCHS = ("80", "86", "89", "90a", "100", "120")
 FLAGS = ("-std=c++17", "-O3", "-Xptxas", "-v", "-Werror", "all-warnings")
 
-# Counted in the PTX of each kernel.
-INSTRUCTIONS = {
+# Counted in each kernel. nvcc may not know that an address is global; shared memory says so.
+PTX = {
     "mma.sync": r"\bmma\.sync\.",
     "ldmatrix": r"\bldmatrix\.sync\.",
     "cp.async": r"\bcp\.async\.c[ag]\.",
-    # The compiler may not know that an address is global; shared memory says so.
     "128-bit load": r"\bld(?:\.global)?(?:\.nc)?\.(?:v4\.[a-z]?32|v2\.[a-z]?64)\b",
     "128-bit store": r"\bst(?:\.global)?\.(?:v4\.[a-z]?32|v2\.[a-z]?64)\b",
+}
+SASS = {
+    "mma.sync": r"\bHMMA\.",
+    "ldmatrix": r"\bLDSM\.",
+    "cp.async": r"\bLDGSTS\.",
+    "128-bit load": r"\bLDG?\.E\.(?:\w+\.)*128\b",
+    "128-bit store": r"\bSTG?\.E\.(?:\w+\.)*128\b",
 }
 
 
@@ -76,6 +85,7 @@ class Kernel:
     shared_bytes: int = 0
     stack_bytes: int = 0
     spill_bytes: int = 0
+    dynamic_shared: bool = False
     instructions: dict[str, int] = field(default_factory=dict)
 
 
@@ -93,6 +103,10 @@ def find_nvcc() -> str | None:
     """CUDACXX, then PATH, then the usual place."""
     named = os.environ.get("CUDACXX")
     return named or shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
+
+
+def find_disassembler(nvcc: str) -> str | None:
+    return shutil.which("nvdisasm") or shutil.which(Path(nvcc).resolve().parent / "nvdisasm")
 
 
 # Reading what the compiler wrote.
@@ -121,13 +135,22 @@ def read_ptxas(text: str) -> tuple[dict[str, Kernel], list[str]]:
     return kernels, problems
 
 
-def count_instructions(ptx: str) -> dict[str, dict[str, int]]:
-    """For each kernel of a PTX file how often each of INSTRUCTIONS occurs."""
-    parts = re.split(r"\.entry\s+([\w$]+)\s*\(", ptx)
-    return {
-        name: {label: len(re.findall(pattern, body)) for label, pattern in INSTRUCTIONS.items()}
-        for name, body in zip(parts[1::2], parts[2::2], strict=True)
-    }
+def bodies(text: str, head: str) -> dict[str, str]:
+    """For each kernel the text between its head and the next."""
+    parts = re.split(head, text, flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def bodies_of_ptx(text: str) -> dict[str, str]:
+    return bodies(text, r"\.entry\s+([\w$]+)\s*\(")
+
+
+def bodies_of_sass(text: str) -> dict[str, str]:
+    return bodies(text, r"^\.text\.([\w$]+):")
+
+
+def count_instructions(body: str, patterns: dict[str, str]) -> dict[str, int]:
+    return {label: len(re.findall(pattern, body)) for label, pattern in patterns.items()}
 
 
 def readable(names: Iterable[str]) -> dict[str, str]:
@@ -174,16 +197,21 @@ def dependencies(source: Path) -> list[Path]:
     return sorted(found)
 
 
-def fingerprint(source: Path, arch: str, compiler: str) -> str:
-    digest = hashlib.sha256(repr((compiler, arch, FLAGS, INSTRUCTIONS)).encode())
+def fingerprint(source: Path, arch: str, compiler: str, reads_sass: bool) -> str:
+    fields = sorted(Kernel.__dataclass_fields__)
+    patterns = SASS if reads_sass else PTX
+    digest = hashlib.sha256(repr((compiler, arch, FLAGS, fields, patterns)).encode())
     for path in dependencies(source):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:24]
 
 
-def compile_one(nvcc: str, compiler: str, source: Path, arch: str) -> Compilation:
+def compile_one(
+    nvcc: str, compiler: str, disassembler: str | None, cache: Path, source: Path, arch: str
+) -> Compilation:
     """Compile to machine code, reading PTX and ptxas' report on the way; or remember."""
-    remembered = CACHE / f"{source.stem}-{arch}-{fingerprint(source, arch, compiler)}.json"
+    key = fingerprint(source, arch, compiler, disassembler is not None)
+    remembered = cache / f"{source.stem}-{arch}-{key}.json"
     if remembered.exists():
         raw = json.loads(remembered.read_text())
         return Compilation(
@@ -198,16 +226,25 @@ def compile_one(nvcc: str, compiler: str, source: Path, arch: str) -> Compilatio
         if done.returncode:
             tail = said.strip().splitlines()[-20:]
             return Compilation(source.name, arch, [], [f"nvcc failed: {line}" for line in tail])
-        counts = count_instructions((Path(folder) / f"{source.stem}.ptx").read_text())
+        ptx = bodies_of_ptx((Path(folder) / f"{source.stem}.ptx").read_text())
+        sass = {}
+        if disassembler:
+            command = [disassembler, "-c", f"{folder}/out.cubin"]
+            read = subprocess.run(command, capture_output=True, text=True, check=True)
+            sass = bodies_of_sass(read.stdout)
     names = readable(kernels)
     for mangled, kernel in kernels.items():
         kernel.name = names[mangled]
-        kernel.instructions = counts.get(mangled, {})
+        kernel.dynamic_shared = "convsmith_dynamic_shared" in ptx[mangled]
+        if disassembler:
+            kernel.instructions = count_instructions(sass[mangled], SASS)
+        else:
+            kernel.instructions = count_instructions(ptx[mangled], PTX)
     result = Compilation(source.name, arch, list(kernels.values()), problems)
     if not problems:
-        for old in CACHE.glob(f"{source.stem}-{arch}-*.json"):
+        for old in cache.glob(f"{source.stem}-{arch}-*.json"):
             old.unlink(missing_ok=True)
-        CACHE.mkdir(parents=True, exist_ok=True)
+        cache.mkdir(parents=True, exist_ok=True)
         remembered.write_text(json.dumps(asdict(result)))
     return result
 
@@ -242,7 +279,7 @@ def faults(compilations: Iterable[Compilation], rules: Iterable[Rule]) -> Iterat
             yield f"no kernel matches {rule.kernels!r}: the rule has outlived what it checks"
 
 
-def table(compilations: Iterable[Compilation], compiler: str) -> str:
+def table(compilations: Iterable[Compilation], compiler: str, read_from: str) -> str:
     """A Markdown row per kernel, its template instances together."""
     rows: dict[tuple[str, str], dict[str, list[Kernel]]] = {}
     archs: dict[str, None] = {}
@@ -255,9 +292,10 @@ def table(compilations: Iterable[Compilation], compiler: str) -> str:
     lines = [
         "# What nvcc makes of each kernel",
         "",
-        f"Written by scripts/cuda_compile_check.py; {compiler}. A row holds all instances of a",
-        "template: registers per thread and static shared memory from the least to the most (most",
-        "kernels with tiles take dynamic shared memory at launch), spills of the worst.",
+        f"Written by scripts/cuda_compile_check.py --all-archs; {compiler}.",
+        "A row holds all instances of a template: registers per thread and bytes of shared memory",
+        "from the least to the most, spills of the worst. The last column: which of",
+        f"{', '.join(PTX)} are in the {read_from} of every instance.",
         "",
         "| source | kernel | instances | "
         + " | ".join(f"registers sm_{arch}" for arch in archs)
@@ -267,18 +305,32 @@ def table(compilations: Iterable[Compilation], compiler: str) -> str:
     for (source, name), by_arch in sorted(rows.items()):
         kernels = [kernel for group in by_arch.values() for kernel in group]
         registers = [_span(k.registers for k in by_arch.get(arch, [])) for arch in archs]
-        common = [i for i in INSTRUCTIONS if all(k.instructions.get(i) for k in kernels)]
+        common = [i for i in PTX if all(k.instructions.get(i) for k in kernels)]
         cells = [
             source,
             name,
             str(max(len(group) for group in by_arch.values())),
             *registers,
-            _span(k.shared_bytes for k in kernels),
+            _shared(kernels),
             str(max(k.spill_bytes for k in kernels)),
             ", ".join(common),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _shared(kernels: list[Kernel]) -> str:
+    """Static bytes, and those that the launch gives: known for tiles, which are in the name."""
+    if not any(kernel.dynamic_shared for kernel in kernels):
+        return _span(kernel.shared_bytes for kernel in kernels)
+    tiles = [re.search(r"TensorTile<([\d, ]+)>", kernel.name) for kernel in kernels]
+    if not all(tiles):
+        return "by shape, at launch"
+    sizes = []
+    for tile in filter(None, tiles):  # kTensorSharedBytes of tensor_gemm.cuh
+        bm, bn, wm, _, stages, _ = map(int, tile[1].split(","))
+        sizes.append(max(stages * (bm + bn) * 64, bm // wm * 16 * (bn + 8) * 4))
+    return _span(sizes)
 
 
 def _span(values: Iterable[int]) -> str:
@@ -294,7 +346,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--all-archs", action="store_true", help=", ".join(ALL_ARCHS))
     parser.add_argument("--arch", action="append", help="this one instead, such as 90a; repeatable")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--table", type=Path, default=TABLE, help="Markdown file to write")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of remembered answers")
+    parser.add_argument("--table", type=Path, help="Markdown file to write")
     args = parser.parse_args(arguments)
     nvcc = find_nvcc()
     if nvcc is None:
@@ -309,20 +362,26 @@ def main(arguments: list[str] | None = None) -> int:
     # The largest first, so that no core is left alone with one of them at the end.
     work = [(path, arch) for path in sources for arch in archs]
     work.sort(key=lambda pair: pair[0].stat().st_size, reverse=True)
+    disassembler = find_disassembler(nvcc)
+    tools = (nvcc, compiler, disassembler, args.cache)
     with ThreadPoolExecutor(args.jobs) as pool:
-        results = list(pool.map(lambda pair: compile_one(nvcc, compiler, *pair), work))
+        results = list(pool.map(lambda pair: compile_one(*tools, *pair), work))
     results.sort(key=lambda result: (result.source, archs.index(result.arch)))
     # Rules speak of the whole library.
     found = list(faults(results, () if args.names else RULES))
     for line in found:
         print(line)
-    if not args.names and not any(result.problems for result in results):
-        args.table.parent.mkdir(parents=True, exist_ok=True)
-        args.table.write_text(table(results, compiler))
+    read_from = "machine code" if disassembler else "PTX"
+    path = args.table or (TABLE if args.all_archs and not args.names else None)
+    if path and not any(result.problems for result in results):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(table(results, compiler, read_from))
     count = sum(len(result.kernels) for result in results)
     verdict = f"{len(found)} faults: FAIL" if found else "no warnings, no spills: ok"
+    where = ", ".join(f"sm_{arch}" for arch in archs)
     print(
-        f"{len(sources)} sources, {', '.join(f'sm_{a}' for a in archs)}: {count} kernels, {verdict}"
+        f"{len(sources)} sources, {where}: {count} kernels, instructions read from the "
+        f"{read_from}: {verdict}"
     )
     return 1 if found else 0
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import convsmith
+from convsmith.commands import new_kernel
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -73,9 +74,11 @@ def test_readme_has_its_two_commands(name, words):
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("sklearn"), reason="needs the extra demo")
-def test_readme_examples_run():
+def test_readme_examples_run(tmp_path):
     code = "\n".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
     assert code.count("import convsmith") == 1
+    new_kernel.write("conv2d_forward", "python", tmp_path / "my_conv")
+    code = f"import os; os.chdir({str(tmp_path)!r})\n{code}"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
 

@@ -8,22 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from convsmith.backends import native_cuda, reference
-from convsmith.ops.epilogue import NO_EPILOGUE
-from convsmith.ops.shapes import Conv2dShape, GemmShape
+from convsmith.backends import native_cuda
 from convsmith.testing.cases import cases_for
-from convsmith.testing.check import run_check
+from convsmith.testing.check import EVERYTHING, Selection, run_check
 from convsmith.testing.on_device import on_numpy
 from convsmith.testing.problem import Case, Problem, call, map_arrays
 
 CHOOSES_ALGORITHM = ("conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight")
-# Norm-wise: the rounding of the result alone is 1.1e-3 of it in bfloat16, 1.4e-4 in float16.
-SIXTEEN_BIT_LIMITS = {"bfloat16": 3e-3, "float16": 5e-4}
 
 
-def check_op(op: str) -> dict[str, Any]:
-    """The whole case list in float32 against the float64 reference, between guard bands."""
-    results = run_check([op], [on_numpy(native_cuda)])
+def check_op(item: str) -> dict[str, Any]:
+    """'OP' or 'OP DTYPE': the whole case list against float64, between guard bands."""
+    op, _, dtype = item.partition(" ")
+    selection = Selection(dtypes=(dtype,)) if dtype else EVERYTHING
+    results = run_check([op], [on_numpy(native_cuda)], selection)
     failures = [result for result in results if not result.ok]
     worst = max(results, key=lambda result: (not result.ok, result.share), default=None)
     return {
@@ -115,61 +113,6 @@ def _on_gpu(cupy: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         return value
 
     return tuple(map(one, arguments))
-
-
-def check_sixteen_bit(item: str) -> dict[str, Any]:
-    """Convolutions and products in 16-bit storage against float64 on the same rounded inputs."""
-    op, _, dtype_name = item.partition(" ")
-    cupy = importlib.import_module("cupy")
-    dtype = sixteen_bit_type(dtype_name)
-    worst = 0.0
-    rng = np.random.default_rng(0)
-    for arrays, y_shape, shape in _sixteen_bit_problems(op, rng):
-        inputs = [cupy.asarray(a.astype(dtype)) for a in arrays]
-        wide = [a.astype(dtype).astype(np.float64) for a in arrays]
-        got, expected = cupy.empty(y_shape, dtype), np.empty(y_shape)
-        if op == "gemm":
-            native_cuda.gemm(inputs[0], inputs[1], got, shape, NO_EPILOGUE, alpha=1.0, beta=0.0)
-            reference.gemm(wide[0], wide[1], expected, shape, NO_EPILOGUE, alpha=1.0, beta=0.0)
-        else:
-            extra = (shape, NO_EPILOGUE) if op == "conv2d_forward" else (shape,)
-            getattr(native_cuda, op)(*inputs, got, *extra, algorithm="auto")
-            getattr(reference, op)(*wide, expected, *extra, algorithm="auto")
-        worst = max(worst, _distance(cupy.asnumpy(got).astype(np.float64), expected))
-    limit = SIXTEEN_BIT_LIMITS[dtype_name]
-    error = "" if worst <= limit else f"off by {worst:.1e} of the norm, wanted {limit:.0e}"
-    return {"ok": worst <= limit, "distance": worst, "limit": limit, "error": error}
-
-
-def sixteen_bit_type(name: str) -> Any:
-    return getattr(importlib.import_module("ml_dtypes" if name == "bfloat16" else "numpy"), name)
-
-
-def _sixteen_bit_problems(op: str, rng: np.random.Generator) -> list[tuple[Any, Any, Any]]:
-    def draw(*shape: int) -> Any:
-        return rng.standard_normal(shape).astype(np.float32)
-
-    if op == "gemm":
-        sizes = ((64, 64, 64), (130, 70, 33), (257, 128, 200))
-        return [
-            ((draw(m, k), draw(k, n)), (m, n), GemmShape.infer((m, k), (k, n))) for m, n, k in sizes
-        ]
-    found = []
-    for x, weight, stride, groups in (
-        ((2, 14, 14, 64), (64, 3, 3, 64), 1, 1),
-        ((2, 15, 13, 32), (48, 3, 3, 32), 2, 1),
-        ((2, 9, 9, 24), (36, 3, 3, 6), 1, 4),
-        ((1, 17, 17, 3), (16, 7, 7, 3), 2, 1),
-    ):
-        shape = Conv2dShape.infer(x, weight, stride=stride, padding=1, groups=groups)
-        shapes = {"x": shape.x_shape, "weight": shape.weight_shape, "y": shape.y_shape}
-        first, second, result = {
-            "conv2d_forward": ("x", "weight", "y"),
-            "conv2d_backward_input": ("y", "weight", "x"),
-            "conv2d_backward_weight": ("x", "y", "weight"),
-        }[op]
-        found.append(((draw(*shapes[first]), draw(*shapes[second])), shapes[result], shape))
-    return found
 
 
 def _distance(got: Any, expected: Any) -> float:

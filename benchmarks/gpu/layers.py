@@ -13,14 +13,14 @@ from typing import Any
 import cupy
 import torch
 
+from convsmith.arrays import float_dtype
 from convsmith.backends import native_cuda
 from convsmith.bench.layers import conv_layers
 from convsmith.ops.epilogue import NO_EPILOGUE
 from convsmith.ops.shapes import Conv2dShape, GemmShape
-from gpu.correctness import sixteen_bit_type
 from gpu.timing import time_ms
 
-BATCH = 32
+BATCH = 64
 TILE_ROWS = 4  # of csrc/cuda/tile_table.h
 SPLITS = (1, 2, 4, 8, 16)
 LIMITS = {"float32": 1e-4, "bfloat16": 1e-2, "float16": 2e-3}
@@ -34,7 +34,7 @@ torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
 def _as_cupy(tensor: Any) -> Any:
     """The same memory; bfloat16, which DLPack does not carry to CuPy, goes as its bits."""
     if tensor.dtype is torch.bfloat16:
-        return cupy.from_dlpack(tensor.view(torch.int16)).view(sixteen_bit_type("bfloat16"))
+        return cupy.from_dlpack(tensor.view(torch.int16)).view(float_dtype("bfloat16"))
     return cupy.from_dlpack(tensor)
 
 

@@ -8,38 +8,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import cupy
-import numpy as np
 
+from convsmith.arrays import float_dtype
 from convsmith.backends import native_cuda
+from convsmith.bench.timing import EventClock, Samples
 from convsmith.ops.epilogue import NO_EPILOGUE
 from convsmith.ops.shapes import Conv2dShape, GemmShape, Pool2dShape, Resample2dShape
 
-_flush: Any = None
-
-
-def flush_l2() -> None:
-    """Writes twice the L2 cache, so that the next kernel finds nothing of its inputs there."""
-    global _flush
-    if _flush is None:
-        size = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["l2CacheSize"]
-        _flush = cupy.empty(2 * max(size, 1 << 24), cupy.uint8)
-    _flush.fill(0)
+_clock: EventClock | None = None
 
 
 def time_ms(run: Callable[[], Any], repeats: int = 15, warmups: int = 3) -> float:
     """The median device time of a call on the default stream, each with a cold L2 cache."""
+    global _clock
+    _clock = _clock or EventClock()
     for _ in range(warmups):
         run()
-    times = []
+    samples = Samples()
     for _ in range(repeats):
-        flush_l2()
-        start, end = cupy.cuda.Event(), cupy.cuda.Event()
-        start.record()
-        run()
-        end.record()
-        end.synchronize()
-        times.append(cupy.cuda.get_elapsed_time(start, end))
-    return float(statistics.median(times))
+        _clock.time(run, samples)
+    return float(statistics.median(samples.ms))
 
 
 def copy_bandwidth(item: str) -> dict[str, Any]:
@@ -62,7 +50,7 @@ class Work:
 def time_op(item: str) -> dict[str, Any]:
     """'OP DTYPE' at a size that fills a large GPU several times over."""
     op, _, dtype_name = item.partition(" ")
-    dtype = np.dtype(dtype_name) if dtype_name != "bfloat16" else _bfloat16()
+    dtype = float_dtype(dtype_name)
     if not native_cuda.supports(op, dtype):
         return {"ok": False, "error": f"native_cuda does not support {dtype_name}"}
     work = MAKERS[op](op, dtype)
@@ -71,12 +59,6 @@ def time_op(item: str) -> dict[str, Any]:
     if work.macs:
         found["tflop_per_s"] = 2 * work.macs / ms / 1e9
     return found
-
-
-def _bfloat16() -> Any:
-    import ml_dtypes
-
-    return np.dtype(ml_dtypes.bfloat16)
 
 
 def random(shape: tuple[int, ...], dtype: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 # Piece -> where the function is that does one item.
 PIECES = {
     "correctness": "gpu.correctness:check_op",
-    "sixteen_bit": "gpu.correctness:check_sixteen_bit",
+    "sixteen_bit": "gpu.correctness:check_op",
     "simt": "gpu.correctness:compare_with_simt",
     "determinism": "gpu.correctness:same_bits",
     "sanitized": "gpu.correctness:run_small_cases",

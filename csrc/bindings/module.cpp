@@ -14,4 +14,5 @@ PYBIND11_MODULE(_cpu, m) {
   bind_softmax(m);
   bind_upsample2d(m);
   bind_optimizer(m);
+  bind_yardstick(m);
 }

@@ -14,5 +14,6 @@ void bind_activation(pybind11::module_& m);  // activations, add
 void bind_softmax(pybind11::module_& m);
 void bind_upsample2d(pybind11::module_& m);
 void bind_optimizer(pybind11::module_& m);
+void bind_yardstick(pybind11::module_& m);  // the machine's limits, for benchmarks
 
 }  // namespace convsmith::bindings

@@ -16,7 +16,7 @@ void activation_forward(const DeviceView& x, const DeviceView& y, const std::str
     T* to = output<T>(y, op, "y", x.dims());
     const int64_t size = x.size();
     py::gil_scoped_release released;
-    cuda::activation_forward(parsed, negative_slope, size, from, to, to_stream(stream));
+    cuda::activation_forward(parsed, negative_slope, size, from, to, to_stream(op, stream));
   });
 }
 
@@ -31,7 +31,8 @@ void activation_backward(const DeviceView& dy, const DeviceView& saved, const De
     T* to = output<T>(dx, op, "dx", dy.dims());
     const int64_t size = dy.size();
     py::gil_scoped_release released;
-    cuda::activation_backward(parsed, negative_slope, size, gradient, value, to, to_stream(stream));
+    cuda::activation_backward(parsed, negative_slope, size, gradient, value, to,
+                              to_stream(op, stream));
   });
 }
 

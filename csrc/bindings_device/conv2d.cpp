@@ -50,7 +50,8 @@ void conv2d_forward(const DeviceView& x, const DeviceView& weight, const Optiona
         optional_input<T>(residual, op, "residual", y_dims(shape)), kind, negative_slope};
     T* y_data = output<T>(y, op, "y", y_dims(shape));
     py::gil_scoped_release released;
-    cuda::conv2d_forward(shape, x_data, weight_data, epilogue, y_data, chosen, to_stream(stream));
+    cuda::conv2d_forward(shape, x_data, weight_data, epilogue, y_data, chosen,
+                         to_stream(op, stream));
   });
 }
 
@@ -66,7 +67,8 @@ void conv2d_backward_input(const DeviceView& dy, const DeviceView& weight, const
     const T* weight_data = input<T>(weight, op, "weight", weight_dims(shape));
     T* dx_data = output<T>(dx, op, "dx", x_dims(shape));
     py::gil_scoped_release released;
-    cuda::conv2d_backward_input(shape, dy_data, weight_data, dx_data, chosen, to_stream(stream));
+    cuda::conv2d_backward_input(shape, dy_data, weight_data, dx_data, chosen,
+                                to_stream(op, stream));
   });
 }
 
@@ -82,12 +84,14 @@ void conv2d_backward_weight(const DeviceView& x, const DeviceView& dy, const Dev
     const T* dy_data = input<T>(dy, op, "dy", y_dims(shape));
     T* dweight_data = output<T>(dweight, op, "dweight", weight_dims(shape));
     py::gil_scoped_release released;
-    cuda::conv2d_backward_weight(shape, x_data, dy_data, dweight_data, chosen, to_stream(stream));
+    cuda::conv2d_backward_weight(shape, x_data, dy_data, dweight_data, chosen,
+                                 to_stream(op, stream));
   });
 }
 
 void conv2d_backward_bias(const DeviceView& dy, const DeviceView& dbias, uintptr_t stream) {
   constexpr const char* op = "conv2d_backward_bias";
+  dy.require(op, "dy");
   const Dims& dims = dy.dims();
   CONVSMITH_CHECK(!dims.empty(), op << ": dy: got a scalar, wanted [..., channels]");
   const int64_t channels = dims.back();
@@ -98,7 +102,7 @@ void conv2d_backward_bias(const DeviceView& dy, const DeviceView& dbias, uintptr
     const T* dy_data = input<T>(dy, op, "dy", dims);
     T* dbias_data = output<T>(dbias, op, "dbias", {channels});
     py::gil_scoped_release released;
-    cuda::conv2d_backward_bias(rows, channels, dy_data, dbias_data, to_stream(stream));
+    cuda::conv2d_backward_bias(rows, channels, dy_data, dbias_data, to_stream(op, stream));
   });
 }
 

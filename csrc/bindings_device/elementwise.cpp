@@ -13,7 +13,7 @@ void add(const DeviceView& a, const DeviceView& b, const DeviceView& y, uintptr_
     T* to = output<T>(y, "add", "y", a.dims());
     const int64_t size = a.size();
     py::gil_scoped_release released;
-    cuda::add(size, left, right, to, to_stream(stream));
+    cuda::add(size, left, right, to, to_stream("add", stream));
   });
 }
 

@@ -28,7 +28,7 @@ void gemm(const DeviceView& a, const DeviceView& b, const OptionalView& bias,
                                            kind, negative_slope};
     T* to = output<T>(c, kOp, "c", c_dims);
     py::gil_scoped_release released;
-    cuda::gemm(shape, alpha, left, right, beta, epilogue, to, to_stream(stream));
+    cuda::gemm(shape, alpha, left, right, beta, epilogue, to, to_stream(kOp, stream));
   });
 }
 

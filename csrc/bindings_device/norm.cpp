@@ -11,6 +11,7 @@ struct Rows {
 
 // Everything but the last axis is rows.
 Rows rows_of(const DeviceView& x, const char* op, const char* argument) {
+  x.require(op, argument);
   CONVSMITH_CHECK(!x.dims().empty() && x.dims().back() >= 1,
                   op << ": " << argument << ": got shape " << to_text(x.dims())
                      << ", wanted at least one axis and at least one channel");
@@ -43,7 +44,7 @@ void batch_norm_forward(const DeviceView& x, const DeviceView& gamma, const Devi
     float* spread = filled_per_channel(var, op, "var", size);
     py::gil_scoped_release released;
     cuda::batch_norm_forward(size.rows, size.channels, eps, from, scale, shift, to, centre, spread,
-                             to_stream(stream));
+                             to_stream(op, stream));
   });
 }
 
@@ -63,7 +64,7 @@ void batch_norm_inference_forward(const DeviceView& x, const DeviceView& gamma,
     T* to = output<T>(y, op, "y", x.dims());
     py::gil_scoped_release released;
     cuda::batch_norm_inference_forward(size.rows, size.channels, eps, from, scale, shift, centre,
-                                       spread, to, to_stream(stream));
+                                       spread, to, to_stream(op, stream));
   });
 }
 
@@ -72,7 +73,7 @@ template <class Kernel>
 void run_backward(const char* op, const DeviceView& dy, const DeviceView& x,
                   const DeviceView& gamma, const DeviceView& mean, const DeviceView& var,
                   const DeviceView& dx, const DeviceView& dgamma, const DeviceView& dbeta,
-                  const Kernel& kernel) {
+                  uintptr_t stream, const Kernel& kernel) {
   const Rows size = rows_of(x, op, "x");
   with_storage(x, op, "x", [&](auto storage) {
     using T = decltype(storage);
@@ -85,7 +86,8 @@ void run_backward(const char* op, const DeviceView& dy, const DeviceView& x,
     float* scale_gradient = filled_per_channel(dgamma, op, "dgamma", size);
     float* shift_gradient = filled_per_channel(dbeta, op, "dbeta", size);
     py::gil_scoped_release released;
-    kernel(size, gradient, from, scale, centre, spread, to, scale_gradient, shift_gradient);
+    kernel(size, gradient, from, scale, centre, spread, to, scale_gradient, shift_gradient,
+           to_stream(op, stream));
   });
 }
 
@@ -93,10 +95,9 @@ void batch_norm_backward(const DeviceView& dy, const DeviceView& x, const Device
                          const DeviceView& mean, const DeviceView& var, const DeviceView& dx,
                          const DeviceView& dgamma, const DeviceView& dbeta, float eps,
                          uintptr_t stream) {
-  run_backward("batch_norm_backward", dy, x, gamma, mean, var, dx, dgamma, dbeta,
+  run_backward("batch_norm_backward", dy, x, gamma, mean, var, dx, dgamma, dbeta, stream,
                [&](Rows size, auto... arrays) {
-                 cuda::batch_norm_backward(size.rows, size.channels, eps, arrays...,
-                                           to_stream(stream));
+                 cuda::batch_norm_backward(size.rows, size.channels, eps, arrays...);
                });
 }
 
@@ -105,10 +106,9 @@ void batch_norm_inference_backward(const DeviceView& dy, const DeviceView& x,
                                    const DeviceView& var, const DeviceView& dx,
                                    const DeviceView& dgamma, const DeviceView& dbeta, float eps,
                                    uintptr_t stream) {
-  run_backward("batch_norm_inference_backward", dy, x, gamma, mean, var, dx, dgamma, dbeta,
+  run_backward("batch_norm_inference_backward", dy, x, gamma, mean, var, dx, dgamma, dbeta, stream,
                [&](Rows size, auto... arrays) {
-                 cuda::batch_norm_inference_backward(size.rows, size.channels, eps, arrays...,
-                                                     to_stream(stream));
+                 cuda::batch_norm_inference_backward(size.rows, size.channels, eps, arrays...);
                });
 }
 
@@ -127,7 +127,8 @@ void local_response_norm_forward(const DeviceView& x, const DeviceView& y, int64
     const T* from = input<T>(x, op, "x", x.dims());
     T* to = output<T>(y, op, "y", x.dims());
     py::gil_scoped_release released;
-    cuda::local_response_norm_forward(rows.rows, rows.channels, norm, from, to, to_stream(stream));
+    cuda::local_response_norm_forward(rows.rows, rows.channels, norm, from, to,
+                                      to_stream(op, stream));
   });
 }
 
@@ -144,7 +145,7 @@ void local_response_norm_backward(const DeviceView& dy, const DeviceView& x, con
     T* to = output<T>(dx, op, "dx", x.dims());
     py::gil_scoped_release released;
     cuda::local_response_norm_backward(rows.rows, rows.channels, norm, gradient, from, to,
-                                       to_stream(stream));
+                                       to_stream(op, stream));
   });
 }
 

@@ -20,7 +20,7 @@ void sgd_update(const DeviceView& param, const DeviceView& grad, const OptionalV
     const int64_t size = param.size();
     py::gil_scoped_release released;
     cuda::sgd_update(size, lr, momentum, weight_decay, nesterov, gradient, value, speed,
-                     to_stream(stream));
+                     to_stream(op, stream));
   });
 }
 
@@ -39,7 +39,7 @@ void adam_update(const DeviceView& param, const DeviceView& grad, const DeviceVi
     float* second = output<float>(exp_avg_sq, op, "exp_avg_sq", dims);
     const int64_t size = param.size();
     py::gil_scoped_release released;
-    cuda::adam_update(size, options, gradient, value, first, second, to_stream(stream));
+    cuda::adam_update(size, options, gradient, value, first, second, to_stream(op, stream));
   });
 }
 

@@ -33,7 +33,7 @@ void max_pool2d_forward(const DeviceView& x, const DeviceView& y, const Optional
     with_argmax_type(shape, [&](auto index) {
       auto* const winner = optional_output<decltype(index)>(argmax, op, "argmax", y_dims(shape));
       py::gil_scoped_release released;
-      cuda::max_pool2d_forward(shape, from, to, winner, to_stream(stream));
+      cuda::max_pool2d_forward(shape, from, to, winner, to_stream(op, stream));
     });
   });
 }
@@ -48,7 +48,7 @@ void max_pool2d_backward_input(const DeviceView& dy, const DeviceView& argmax, c
     with_argmax_type(shape, [&](auto index) {
       const auto* const winner = input<decltype(index)>(argmax, op, "argmax", y_dims(shape));
       py::gil_scoped_release released;
-      cuda::max_pool2d_backward_input(shape, gradient, winner, to, to_stream(stream));
+      cuda::max_pool2d_backward_input(shape, gradient, winner, to, to_stream(op, stream));
     });
   });
 }
@@ -68,7 +68,7 @@ void avg_pool2d_forward(const DeviceView& x, const DeviceView& y, const Pool2dSh
     const T* from = input<T>(x, op, "x", x_dims(shape));
     T* to = output<T>(y, op, "y", y_dims(shape));
     py::gil_scoped_release released;
-    cuda::avg_pool2d_forward(shape, count_include_pad, from, to, to_stream(stream));
+    cuda::avg_pool2d_forward(shape, count_include_pad, from, to, to_stream(op, stream));
   });
 }
 
@@ -81,7 +81,7 @@ void avg_pool2d_backward_input(const DeviceView& dy, const DeviceView& dx, const
     const T* gradient = input<T>(dy, op, "dy", y_dims(shape));
     T* to = output<T>(dx, op, "dx", x_dims(shape));
     py::gil_scoped_release released;
-    cuda::avg_pool2d_backward_input(shape, count_include_pad, gradient, to, to_stream(stream));
+    cuda::avg_pool2d_backward_input(shape, count_include_pad, gradient, to, to_stream(op, stream));
   });
 }
 
@@ -93,7 +93,7 @@ void adaptive_avg_pool2d_forward(const DeviceView& x, const DeviceView& y,
     const T* from = input<T>(x, op, "x", x_dims(shape));
     T* to = output<T>(y, op, "y", y_dims(shape));
     py::gil_scoped_release released;
-    cuda::adaptive_avg_pool2d_forward(shape, from, to, to_stream(stream));
+    cuda::adaptive_avg_pool2d_forward(shape, from, to, to_stream(op, stream));
   });
 }
 
@@ -105,7 +105,7 @@ void adaptive_avg_pool2d_backward_input(const DeviceView& dy, const DeviceView& 
     const T* gradient = input<T>(dy, op, "dy", y_dims(shape));
     T* to = output<T>(dx, op, "dx", x_dims(shape));
     py::gil_scoped_release released;
-    cuda::adaptive_avg_pool2d_backward_input(shape, gradient, to, to_stream(stream));
+    cuda::adaptive_avg_pool2d_backward_input(shape, gradient, to, to_stream(op, stream));
   });
 }
 

@@ -11,6 +11,7 @@ struct Rows {
 
 // Everything but the last axis is rows.
 Rows rows_of(const DeviceView& x, const char* op, const char* argument) {
+  x.require(op, argument);
   CONVSMITH_CHECK(!x.dims().empty(), op << ": " << argument
                                         << ": got a 0-dimensional array, wanted at least one axis");
   Rows result{1, x.dims().back()};
@@ -19,20 +20,21 @@ Rows rows_of(const DeviceView& x, const char* op, const char* argument) {
 }
 
 template <class Kernel>
-void forward(const char* op, const DeviceView& x, const DeviceView& y, const Kernel& kernel) {
+void forward(const char* op, const DeviceView& x, const DeviceView& y, uintptr_t stream,
+             const Kernel& kernel) {
   const Rows size = rows_of(x, op, "x");
   with_storage(x, op, "x", [&](auto storage) {
     using T = decltype(storage);
     const T* from = input<T>(x, op, "x", x.dims());
     T* to = output<T>(y, op, "y", x.dims());
     py::gil_scoped_release released;
-    kernel(size, from, to);
+    kernel(size, from, to, to_stream(op, stream));
   });
 }
 
 template <class Kernel>
 void backward(const char* op, const DeviceView& dy, const DeviceView& y, const DeviceView& dx,
-              const Kernel& kernel) {
+              uintptr_t stream, const Kernel& kernel) {
   const Rows size = rows_of(dy, op, "dy");
   with_storage(dy, op, "dy", [&](auto storage) {
     using T = decltype(storage);
@@ -40,37 +42,37 @@ void backward(const char* op, const DeviceView& dy, const DeviceView& y, const D
     const T* result = input<T>(y, op, "y", dy.dims());
     T* to = output<T>(dx, op, "dx", dy.dims());
     py::gil_scoped_release released;
-    kernel(size, gradient, result, to);
+    kernel(size, gradient, result, to, to_stream(op, stream));
   });
 }
 
 void softmax_forward(const DeviceView& x, const DeviceView& y, uintptr_t stream) {
-  forward("softmax_forward", x, y, [&](Rows size, const auto* from, auto* to) {
-    cuda::softmax_forward(size.rows, size.classes, from, to, to_stream(stream));
-  });
+  forward("softmax_forward", x, y, stream,
+          [](Rows size, const auto* from, auto* to, cuda::Stream on) {
+            cuda::softmax_forward(size.rows, size.classes, from, to, on);
+          });
 }
 
 void log_softmax_forward(const DeviceView& x, const DeviceView& y, uintptr_t stream) {
-  forward("log_softmax_forward", x, y, [&](Rows size, const auto* from, auto* to) {
-    cuda::log_softmax_forward(size.rows, size.classes, from, to, to_stream(stream));
-  });
+  forward("log_softmax_forward", x, y, stream,
+          [](Rows size, const auto* from, auto* to, cuda::Stream on) {
+            cuda::log_softmax_forward(size.rows, size.classes, from, to, on);
+          });
 }
 
 void softmax_backward(const DeviceView& dy, const DeviceView& y, const DeviceView& dx,
                       uintptr_t stream) {
-  backward("softmax_backward", dy, y, dx,
-           [&](Rows size, const auto* gradient, const auto* result, auto* to) {
-             cuda::softmax_backward(size.rows, size.classes, gradient, result, to,
-                                    to_stream(stream));
+  backward("softmax_backward", dy, y, dx, stream,
+           [](Rows size, const auto* gradient, const auto* result, auto* to, cuda::Stream on) {
+             cuda::softmax_backward(size.rows, size.classes, gradient, result, to, on);
            });
 }
 
 void log_softmax_backward(const DeviceView& dy, const DeviceView& y, const DeviceView& dx,
                           uintptr_t stream) {
-  backward("log_softmax_backward", dy, y, dx,
-           [&](Rows size, const auto* gradient, const auto* result, auto* to) {
-             cuda::log_softmax_backward(size.rows, size.classes, gradient, result, to,
-                                        to_stream(stream));
+  backward("log_softmax_backward", dy, y, dx, stream,
+           [](Rows size, const auto* gradient, const auto* result, auto* to, cuda::Stream on) {
+             cuda::log_softmax_backward(size.rows, size.classes, gradient, result, to, on);
            });
 }
 
@@ -92,6 +94,7 @@ void softmax_cross_entropy(const DeviceView& logits, const DeviceView& labels,
                            const DeviceView& losses, const DeviceView& dlogits,
                            float label_smoothing, float scale, uintptr_t stream) {
   const char* op = "softmax_cross_entropy";
+  logits.require(op, "logits");
   CONVSMITH_CHECK(logits.dims().size() == 2, op << ": logits: got " << logits.dims().size()
                                                 << " dimensions, wanted 2: [rows, classes]");
   const int64_t rows = logits.dim(0);
@@ -105,7 +108,7 @@ void softmax_cross_entropy(const DeviceView& logits, const DeviceView& labels,
     check_labels(op, label, rows, classes);
     py::gil_scoped_release released;
     cuda::softmax_cross_entropy(rows, classes, label_smoothing, scale, from, label, loss, gradient,
-                                to_stream(stream));
+                                to_stream(op, stream));
   });
 }
 

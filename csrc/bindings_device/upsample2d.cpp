@@ -17,7 +17,7 @@ void upsample_nearest2d_forward(const DeviceView& x, const DeviceView& y,
     const T* from = input<T>(x, op, "x", x_dims(shape));
     T* to = output<T>(y, op, "y", y_dims(shape));
     py::gil_scoped_release released;
-    cuda::upsample_nearest2d_forward(shape, from, to, to_stream(stream));
+    cuda::upsample_nearest2d_forward(shape, from, to, to_stream(op, stream));
   });
 }
 
@@ -29,7 +29,7 @@ void upsample_nearest2d_backward_input(const DeviceView& dy, const DeviceView& d
     const T* gradient = input<T>(dy, op, "dy", y_dims(shape));
     T* to = output<T>(dx, op, "dx", x_dims(shape));
     py::gil_scoped_release released;
-    cuda::upsample_nearest2d_backward_input(shape, gradient, to, to_stream(stream));
+    cuda::upsample_nearest2d_backward_input(shape, gradient, to, to_stream(op, stream));
   });
 }
 
@@ -42,7 +42,7 @@ void upsample_bilinear2d_forward(const DeviceView& x, const DeviceView& y,
     const T* from = input<T>(x, op, "x", x_dims(shape));
     T* to = output<T>(y, op, "y", y_dims(shape));
     py::gil_scoped_release released;
-    cuda::upsample_bilinear2d_forward(shape, align_corners, from, to, to_stream(stream));
+    cuda::upsample_bilinear2d_forward(shape, align_corners, from, to, to_stream(op, stream));
   });
 }
 
@@ -55,7 +55,8 @@ void upsample_bilinear2d_backward_input(const DeviceView& dy, const DeviceView& 
     const T* gradient = input<T>(dy, op, "dy", y_dims(shape));
     T* to = output<T>(dx, op, "dx", x_dims(shape));
     py::gil_scoped_release released;
-    cuda::upsample_bilinear2d_backward_input(shape, align_corners, gradient, to, to_stream(stream));
+    cuda::upsample_bilinear2d_backward_input(shape, align_corners, gradient, to,
+                                             to_stream(op, stream));
   });
 }
 

@@ -14,8 +14,13 @@ int64_t DeviceView::size() const {
   return size;
 }
 
+void DeviceView::require(const char* op, const char* argument) const {
+  if (!unfit_.empty()) throw py::type_error(std::string(op) + ": " + argument + ": " + unfit_);
+}
+
 void* DeviceView::checked(const char* op, const char* argument, const Dims& wanted,
                           const char* dtype, bool writes) const {
+  require(op, argument);
   if (dtype_ != dtype) {
     throw py::type_error(std::string(op) + ": " + argument + ": got dtype " + dtype_ + ", wanted " +
                          dtype + "; convert with .astype(...)");
@@ -31,7 +36,18 @@ void* DeviceView::checked(const char* op, const char* argument, const Dims& want
                      << item_bytes_ << " bytes; pass a copy");
   CONVSMITH_CHECK(!writes || !read_only_,
                   op << ": " << argument << ": got a read-only array, wanted a writeable one");
-  return data(argument, writes);
+  CONVSMITH_CHECK(pointer_ != nullptr || size() == 0,
+                  op << ": " << argument << ": got a null pointer for shape " << to_text(dims_)
+                     << ", wanted the address of its " << size() << " elements");
+  return data(op, argument, writes);
+}
+
+cuda::Stream to_stream(const char* op, uintptr_t stream) {
+  CONVSMITH_CHECK(stream <= 2 || stream % alignof(void*) == 0,
+                  op << ": stream: got " << stream
+                     << ", wanted 0, 1, 2 or the address of a CUDA stream, such as "
+                        "cupy.cuda.get_current_stream().ptr");
+  return reinterpret_cast<cuda::Stream>(stream);
 }
 
 }  // namespace convsmith::bindings

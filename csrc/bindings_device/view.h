@@ -47,8 +47,10 @@ inline constexpr const char* kDtypeName<int64_t> = "int64";
 // An array as the caller gave it. Cheap to copy; the Python array outlives the call.
 class DeviceView {
  public:
-  // False when the object is no array of this module's device.
+  // Reads what the object says of itself. False: let pybind11 refuse it. True with `unfit_` set:
+  // `require` refuses it, with the names of op and argument.
   bool load(py::handle source);
+  void require(const char* op, const char* argument) const;
 
   const Dims& dims() const { return dims_; }
   int64_t size() const;
@@ -60,8 +62,9 @@ class DeviceView {
                 bool writes) const;
 
  private:
-  void* data(const char* argument, bool writes) const;
+  void* data(const char* op, const char* argument, bool writes) const;
 
+  std::string unfit_;  // what is wrong with the object, if anything
   void* pointer_ = nullptr;
   Dims dims_;
   std::string dtype_;
@@ -99,6 +102,7 @@ T* optional_output(const OptionalView& view, const char* op, const char* argumen
 // Calls call(T{}) with the storage type of the view: the one switch over dtypes.
 template <class Call>
 void with_storage(const DeviceView& view, const char* op, const char* argument, Call&& call) {
+  view.require(op, argument);
   if (view.dtype() == "float32") return call(float{});
   if (view.dtype() == "float16") return call(float16{});
   if (view.dtype() == "bfloat16") return call(bfloat16{});
@@ -106,8 +110,9 @@ void with_storage(const DeviceView& view, const char* op, const char* argument, 
                        ", wanted float32, float16 or bfloat16");
 }
 
-// The stream's address as Python holds it; 0 is the default stream.
-inline cuda::Stream to_stream(uintptr_t stream) { return reinterpret_cast<cuda::Stream>(stream); }
+// A stream as Python holds it: 0 and 1 are the default stream, 2 is that of the calling thread, all
+// else the address of a stream. Whether a stream still lives CUDA itself does not know.
+cuda::Stream to_stream(const char* op, uintptr_t stream);
 
 }  // namespace convsmith::bindings
 
@@ -116,7 +121,7 @@ namespace pybind11::detail {
 template <>
 struct type_caster<convsmith::bindings::DeviceView> {
   PYBIND11_TYPE_CASTER(convsmith::bindings::DeviceView, const_name("typing.Any"));
-  bool load(handle source, bool) { return source && !source.is_none() && value.load(source); }
+  bool load(handle source, bool) { return source && value.load(source); }
 };
 
 }  // namespace pybind11::detail

@@ -41,7 +41,7 @@ bool DeviceView::load(py::handle source) {
   return true;
 }
 
-void* DeviceView::data(const char* argument, bool writes) const {
+void* DeviceView::data(const char*, const char* argument, bool writes) const {
   if (!copy_) {
     copy_ = std::make_shared<Copy>(pointer_, static_cast<size_t>(size() * item_bytes_), argument);
     if (!writes) copy_->block.make_read_only();

@@ -56,7 +56,7 @@ struct AdaptiveWindows {
 
 template <class Windows>
 struct MeanAxis {
-  static constexpr bool kWeighted = false, kDivided = true;
+  static constexpr bool kWeighted = false, kDivided = true, kFew = false;
   Windows windows;
   CONVSMITH_DEVICE Reach reach(int64_t o) const {
     Reach window = windows.window(o);
@@ -70,7 +70,7 @@ struct MeanAxis {
 
 template <class Windows>
 struct MeanBackwardAxis {
-  static constexpr bool kWeighted = true, kDivided = false;
+  static constexpr bool kWeighted = true, kDivided = false, kFew = false;
   Windows windows;
   CONVSMITH_DEVICE Reach reach(int64_t i) const {
     Reach cover = windows.covering(i);

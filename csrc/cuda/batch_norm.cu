@@ -184,9 +184,9 @@ __global__ void __launch_bounds__(kStreamThreads, kLeastResident)
 // Coefficients, then the partial results, in one piece of memory.
 class Scratch {
  public:
-  Scratch(int64_t channels, int64_t partial_bytes, Stream stream)
+  Scratch(int64_t channels, int64_t partial_bytes, Stream stream, const char* op)
       : coefficient_bytes_((channels * 4 * static_cast<int64_t>(sizeof(float)) + 255) / 256 * 256),
-        memory_(static_cast<size_t>(coefficient_bytes_ + partial_bytes), stream),
+        memory_(static_cast<size_t>(coefficient_bytes_ + partial_bytes), stream, op),
         channels_(channels) {}
   Coefficients coefficients() const {
     float* const p = memory_.as<float>();
@@ -215,7 +215,7 @@ void backward(const char* op, bool through_statistics, int64_t rows, int64_t cha
               const T* dy, const T* x, const float* gamma, const float* mean, const float* var,
               T* dx, float* dgamma, float* dbeta, Stream stream) {
   const ChannelRows r = channel_rows<N>(rows, channels, kPartialBlocks, kRowsPerThread);
-  const Scratch scratch(channels, r.row_blocks * 2 * channels * sizeof(float), stream);
+  const Scratch scratch(channels, r.row_blocks * 2 * channels * sizeof(float), stream, op);
   const Coefficients by = scratch.coefficients();
   float* const partial = scratch.partial<float>();
   launch(op, batch_norm_gradient_sums_kernel<T, N>, grid_of(r), kStreamThreads, 0, stream, r, dy, x,
@@ -242,7 +242,7 @@ void batch_norm_forward(int64_t rows, int64_t channels, float eps, const T* x, c
   with_width<kWidest<T>>(wide, [&](auto width) {
     constexpr int N = decltype(width)::value;
     const ChannelRows r = channel_rows<N>(rows, channels, kPartialBlocks, kChunk<N>);
-    const Scratch scratch(channels, r.row_blocks * channels * sizeof(ShiftedSums), stream);
+    const Scratch scratch(channels, r.row_blocks * channels * sizeof(ShiftedSums), stream, op);
     ShiftedSums* const partial = scratch.partial<ShiftedSums>();
     const int64_t chunk_rows = r.depth * kChunk<N>;
     const int64_t last_rows = rows % chunk_rows;
@@ -261,7 +261,7 @@ void batch_norm_inference_forward(int64_t rows, int64_t channels, float eps, con
                                   const float* gamma, const float* beta, const float* mean,
                                   const float* var, T* y, Stream stream) {
   const char* op = "batch_norm_inference_forward";
-  const Scratch scratch(channels, 0, stream);
+  const Scratch scratch(channels, 0, stream, op);
   launch(op, batch_norm_coefficients_kernel, grid_for(channels), kStreamThreads, 0, stream,
          channels, eps, gamma, beta, mean, var, scratch.coefficients());
   const bool wide = channels % kWidest<T> == 0 && allows_packs<kWidest<T>>(x, y);

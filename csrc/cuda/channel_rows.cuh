@@ -85,6 +85,7 @@ CONVSMITH_DEVICE void for_rows(const ChannelRows& r, const Place& place, const B
 
 // Every thread's `values` into sums[d][lane * N + j]; then row 0 becomes the sum over d, as a tree
 // that depends on the depth alone. kSums arrays of kStreamThreads * N floats, one after another.
+// Element i of row 0 is written by thread i: for any other to read it takes a barrier.
 template <int N, int kSums>
 CONVSMITH_DEVICE void add_up_columns(const ChannelRows& r, const Place& place,
                                      const Values<N> (&values)[kSums], float* sums) {
@@ -108,7 +109,6 @@ CONVSMITH_DEVICE void add_up_columns(const ChannelRows& r, const Place& place,
     }
     count = half;
   }
-  sync_block();
 }
 
 }  // namespace convsmith::cuda

@@ -124,8 +124,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-constexpr int64_t kMaxBlocks = 1 << 20;
-
 // Splits the pixels, calls launch_sums(sums, grid), adds the splits into out[channels, taps].
 template <class T, class LaunchSums>
 void run(const char* op, const T* dy, int64_t pixels, int64_t channels, int64_t taps,
@@ -134,10 +132,10 @@ void run(const char* op, const T* dy, int64_t pixels, int64_t channels, int64_t 
   const int64_t splits = splits_for(sums.channel_tiles * chunks, pixels);
   sums.pixels_per_split = pixels > 0 ? divide_up(pixels, splits) : 1;
   sums.splits = pixels > 0 ? divide_up(pixels, sums.pixels_per_split) : 1;
-  Workspace partial(static_cast<size_t>(sums.splits * channels * taps) * sizeof(float), stream);
+  Workspace partial(static_cast<size_t>(sums.splits * channels * taps) * sizeof(float), stream, op);
   sums.partial = partial.template as<float>();
   const int64_t tasks = sums.channel_tiles * chunks * sums.splits;
-  launch_sums(sums, Grid{smaller(tasks, kMaxBlocks)});
+  launch_sums(sums, Grid{smaller(tasks, kMostBlocks)});
   GemmProblem<T> problem = plain_problem(channels, taps, pixels, 1, out, taps, 0);
   problem.splits = sums.splits;
   problem.output.partial = sums.partial;

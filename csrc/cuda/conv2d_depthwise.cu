@@ -18,7 +18,6 @@ constexpr int kThreads = 256;
 constexpr int kChannels = 64;  // of a block
 constexpr int kStrip = 4;      // output pixels of a thread, along a row
 constexpr int kTapChunk = 32;  // taps in shared memory at a time
-constexpr int64_t kMaxBlocks = 1 << 20;
 
 // Output channel c reads the image channels (c / divide) * reads + j and the filters c * reads + j.
 template <class T>
@@ -127,8 +126,8 @@ void run(const char* op, Kernel<T> by_four, Kernel<T> one_by_one, DepthwiseProbl
                        aligned<4>(out.epilogue.bias) && aligned<4>(out.epilogue.residual);
   const int64_t strips_per_block = kThreads / (kChannels / (vectors ? 4 : 1));
   const int64_t blocks = problem.channel_tiles * divide_up(problem.strips, strips_per_block);
-  launch(op, vectors ? by_four : one_by_one, Grid{smaller(blocks, kMaxBlocks)}, kThreads, 0, stream,
-         problem);
+  launch(op, vectors ? by_four : one_by_one, Grid{smaller(blocks, kMostBlocks)}, kThreads, 0,
+         stream, problem);
 }
 
 }  // namespace

@@ -66,7 +66,7 @@ __global__ void __launch_bounds__(kThreads) conv2d_forward_first_layer_kernel(Fi
     const int64_t y0 = first_row * window.step_h + window.first_h;
     const int64_t x0 = first_column * window.step_w + window.first_w;
 
-    sync_block();
+    // The patch may be overwritten: the task before ended with a barrier.
     for (int i = thread; i < p.patch_h * patch_row; i += kThreads) {
       const int64_t y = y0 + i / patch_row, x = x0 + i % patch_row / p.in_c;
       float value = 0.0f;
@@ -145,7 +145,6 @@ bool is_first_layer(const Conv2dShape& s) {
 template <class T>
 void first_layer_forward(const Conv2dShape& s, const T* x, const T* weight,
                          const DeviceEpilogue<T>& epilogue, T* y, Stream stream) {
-  constexpr int64_t kMaxBlocks = 1 << 20;
   FirstLayer<T> p{};
   p.x = x;
   p.weight = weight;
@@ -165,8 +164,8 @@ void first_layer_forward(const Conv2dShape& s, const T* x, const T* weight,
   p.problem.output.vectors = can_store_vectors(p.problem);
   const int64_t used = p.patch_floats + filter_floats(s);
   const size_t bytes = static_cast<size_t>(used > kStageFloats ? used : kStageFloats) * 4;
-  launch("conv2d_forward", conv2d_forward_first_layer_kernel<T>, Grid{smaller(p.tasks, kMaxBlocks)},
-         kThreads, bytes, stream, p);
+  launch("conv2d_forward", conv2d_forward_first_layer_kernel<T>,
+         Grid{smaller(p.tasks, kMostBlocks)}, kThreads, bytes, stream, p);
 }
 
 template void first_layer_forward(const Conv2dShape&, const float*, const float*,

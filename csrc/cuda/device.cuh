@@ -246,33 +246,70 @@ CONVSMITH_DEVICE void mma_16x8x8_tf32(float (&c)[4], const uint32_t (&a)[4],
 
 // ---- host ----
 
+// The answer of a call is what that call returned, never the runtime's "last error", which may be
+// another's. A failure is taken out of there too, so that nobody finds it and is blamed for it.
 inline void check_status(const char* op, cudaError_t status) {
-  if (status != cudaSuccess) {
-    throw DeviceError(std::string(op) + ": " + cudaGetErrorName(status) + ": " +
-                      cudaGetErrorString(status));
+  if (status == cudaSuccess) return;
+  cudaGetLastError();
+  std::string text =
+      std::string(op) + ": " + cudaGetErrorName(status) + ": " + cudaGetErrorString(status);
+  switch (status) {
+    case cudaErrorInsufficientDriver:
+    case cudaErrorNoDevice:
+      text += "; `convsmith env` says what this machine has";
+      break;
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorUnsupportedPtxVersion:
+      text += "; convsmith._cuda.architectures() are the GPUs that it was built for";
+      break;
+    case cudaErrorMemoryAllocation:
+      text += "; free memory of the GPU, such as the cached blocks of CuPy's pool";
+      break;
+    case cudaErrorIllegalAddress:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorHardwareStackError:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorECCUncorrectable:
+      text +=
+          "; a kernel of an earlier call, of whatever library, failed while it ran, and CUDA "
+          "answers nothing more in this process: start a new one (with CUDA_LAUNCH_BLOCKING=1 the "
+          "call that fails is the culprit)";
+      break;
+    default:
+      break;
   }
+  throw DeviceError(text);
 }
 
 constexpr int64_t kMaxGridX = (int64_t{1} << 31) - 1;
 constexpr int64_t kMaxGridYZ = 65535;
 constexpr int kMaxThreads = 1024;
+// What launchers ask for at most: beyond it grid-stride loops go on, or another launch follows.
+constexpr int64_t kMostBlocks = int64_t{1} << 22;
 constexpr size_t kPlainSharedBytes = 48 * 1024;  // above this a kernel has to opt in
 
-inline int device_attribute(const char* op, cudaDeviceAttr attribute) {
-  int device = 0;
-  int value = 0;
-  check_status(op, cudaGetDevice(&device));
-  check_status(op, cudaDeviceGetAttribute(&value, attribute, device));
-  return value;
-}
-inline int multiprocessor_count() {
-  return device_attribute("multiprocessor_count", cudaDevAttrMultiProcessorCount);
-}
-// The dynamic shared memory that a launch may ask for.
-inline size_t max_shared_bytes() {
-  return static_cast<size_t>(
-      device_attribute("max_shared_bytes", cudaDevAttrMaxSharedMemoryPerBlockOptin));
-}
+// Whose memory an address is.
+struct Whereabouts {
+  bool on_gpu;  // false: the host's, or nobody's any more
+  int device;   // the GPU that holds it
+  int current;  // the GPU that this thread launches on
+
+  static Whereabouts of(const char* op, const void* address) {
+    Whereabouts found{};
+    check_status(op, cudaGetDevice(&found.current));
+    cudaPointerAttributes attributes{};
+    check_status(op, cudaPointerGetAttributes(&attributes, address));
+    const bool managed = attributes.type == cudaMemoryTypeManaged;  // every GPU reaches it
+    found.on_gpu = managed || attributes.type == cudaMemoryTypeDevice;
+    found.device = managed ? found.current : attributes.device;
+    return found;
+  }
+};
 
 // Runs kernel(args...) on grid.x * grid.y * grid.z blocks; an empty grid runs nothing.
 template <class... Params, class... Args>
@@ -291,22 +328,23 @@ void launch(const char* op, void (*kernel)(Params...), Grid grid, int threads,
     check_status(op, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                           static_cast<int>(dynamic_shared_bytes)));
   }
-  const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y),
-                    static_cast<unsigned>(grid.z));
-  // clang-format off: it takes the launch for templates and pulls >>> apart
-  kernel<<<blocks, threads, dynamic_shared_bytes, stream>>>(static_cast<Params>(args)...);
-  // clang-format on
-  check_status(op, cudaGetLastError());
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y),
+                        static_cast<unsigned>(grid.z));
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = dynamic_shared_bytes;
+  config.stream = stream;
+  check_status(op, cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...));
 }
 
 // Device memory for one call, in stream order; contents are undefined, 256-byte aligned.
 class Workspace {
  public:
-  Workspace(size_t bytes, Stream stream) : stream_(stream) {
-    if (bytes > 0) check_status("workspace", cudaMallocAsync(&data_, bytes, stream));
+  Workspace(size_t bytes, Stream stream, const char* op) : stream_(stream) {
+    if (bytes > 0) check_status(op, cudaMallocAsync(&data_, bytes, stream));
   }
   ~Workspace() {
-    if (data_ != nullptr) cudaFreeAsync(data_, stream_);
+    if (data_ != nullptr && cudaFreeAsync(data_, stream_) != cudaSuccess) cudaGetLastError();
   }
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;

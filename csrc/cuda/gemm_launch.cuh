@@ -35,11 +35,10 @@ GemmProblem<T> plain_problem(int64_t gemm_m, int64_t gemm_n, int64_t gemm_k, int
   return problem;
 }
 
-// Calls launch_tiles(problem, grid) for at most 2^31 - 1 blocks at a time, then adds the splits.
+// Calls launch_tiles(problem, grid) for at most kMostBlocks at a time, then adds the splits.
 template <class T, class LaunchTiles>
 void run_tiles(const char* op, GemmProblem<T> problem, const TileRow& tile, int64_t splits,
                Stream stream, LaunchTiles&& launch_tiles) {
-  constexpr int64_t kMostBlocks = (int64_t{1} << 31) - 1;
   if (problem.gemm_m == 0 || problem.gemm_n == 0 || problem.groups == 0) return;
   problem.k_per_split = divide_up(divide_up(problem.gemm_k, splits), tile.bk) * tile.bk;
   problem.splits = problem.gemm_k == 0 ? 1 : divide_up(problem.gemm_k, problem.k_per_split);
@@ -48,7 +47,7 @@ void run_tiles(const char* op, GemmProblem<T> problem, const TileRow& tile, int6
   problem.output.vectors = can_store_vectors(problem);
   const int64_t numbers =
       problem.splits > 1 ? problem.splits * problem.groups * problem.gemm_m * problem.gemm_n : 0;
-  Workspace partial(static_cast<size_t>(numbers) * sizeof(float), stream);
+  Workspace partial(static_cast<size_t>(numbers) * sizeof(float), stream, op);
   problem.output.partial = numbers > 0 ? partial.template as<float>() : nullptr;
   const int64_t blocks = problem.tile_rows * problem.tile_columns * problem.groups * problem.splits;
   for (problem.first_tile = 0; problem.first_tile < blocks; problem.first_tile += kMostBlocks) {

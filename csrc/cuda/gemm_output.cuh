@@ -28,7 +28,7 @@ struct GemmProblem {
   int64_t gemm_m, gemm_n, gemm_k, groups;
   int64_t splits, k_per_split;  // k_per_split: a multiple of the tile's depth
   int64_t tile_rows, tile_columns;
-  int64_t first_tile;  // of this launch: a grid holds 2^31 - 1 blocks
+  int64_t first_tile;  // of this launch, which has at most kMostBlocks
   GemmOutput<T> output;
 };
 

@@ -9,7 +9,6 @@ namespace convsmith::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kMaxBlocks = 1 << 20;
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) gemm_reduce_kernel(GemmProblem<T> problem) {
@@ -31,7 +30,7 @@ __global__ void __launch_bounds__(kThreads) gemm_reduce_kernel(GemmProblem<T> pr
 template <class T>
 void reduce_splits(const char* op, const GemmProblem<T>& problem, Stream stream) {
   const int64_t blocks = divide_up(problem.groups * problem.gemm_m * problem.gemm_n, kThreads);
-  launch(op, gemm_reduce_kernel<T>, Grid{smaller(blocks, kMaxBlocks)}, kThreads, 0, stream,
+  launch(op, gemm_reduce_kernel<T>, Grid{smaller(blocks, kMostBlocks)}, kThreads, 0, stream,
          problem);
 }
 

@@ -33,7 +33,12 @@ void multiply_on_tensor_cores(const char* op, const GemmProblem<T>& problem,
   with_matrix_sources(problem, a, b, [&](const auto& source_a, const auto& source_b) {
     constexpr bool kDepthA = std::decay_t<decltype(source_a)>::kDepthContiguous;
     constexpr bool kDepthB = std::decay_t<decltype(source_b)>::kDepthContiguous;
-    launch_tensor<GemmKernels<kDepthA, kDepthB>>(op, problem, source_a, source_b, stream);
+    // TF32 is for convolutions to ask for, and none of their three products is of this pair.
+    if constexpr (sizeof(T) == 2 || kDepthA || !kDepthB) {
+      launch_tensor<GemmKernels<kDepthA, kDepthB>>(op, problem, source_a, source_b, stream);
+    } else {
+      throw DeviceError(std::string(op) + ": there is no TF32 kernel for a transposed a and b");
+    }
   });
 }
 

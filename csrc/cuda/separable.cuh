@@ -10,6 +10,7 @@
 //
 // An Axis is a struct with
 //   kWeighted, kDivided              which of the factors are not 1
+//   kFew                             reach() never gives more than two elements
 //   Reach reach(i)                   what position i reads
 //   float weight(reach, i, k)        of element reach.first + k
 //   float divisor(i)                 separate from the weights, so that exact sums stay exact
@@ -39,7 +40,7 @@ struct SeparableShape {
 };
 
 template <class Axis, class T, int N>
-__global__ void __launch_bounds__(kStreamThreads)
+__global__ void __launch_bounds__(kStreamThreads, kLeastResident)
     separable_kernel(SeparableShape s, PixelSplit split, Axis vertical, Axis horizontal,
                      const T* from, T* to) {
   for (int64_t item = grid_index(); item < split.items; item += grid_step()) {
@@ -95,7 +96,7 @@ inline Panels panels_of(int64_t packs, int64_t to_h, int64_t to_w) {
 // Blocks: one a pixel and panel. The elements of a window count as one list, row after row; thread
 // (lane, d) takes elements d, d + depth, ...
 template <class Axis, class T, int N>
-__global__ void __launch_bounds__(kStreamThreads)
+__global__ void __launch_bounds__(kStreamThreads, kLeastResident)
     separable_block_kernel(SeparableShape s, Panels cut, Axis vertical, Axis horizontal,
                            const T* from, T* to) {
   CONVSMITH_SHARED(float, sums, kStreamThreads* N);
@@ -172,15 +173,17 @@ void separable_map(const char* op, const SeparableShape& s, const Axis& vertical
   with_width<kWide>(wide, [&](auto width) {
     constexpr int N = decltype(width)::value;
     const PixelSplit split = split_pixels(s.batch, s.to_h, s.to_w, s.channels, N);
-    if (elements >= kManyElements && split.items < kFewItems) {
-      const Panels cut = panels_of(s.channels / N, s.to_h, s.to_w);
-      launch(op, separable_block_kernel<Axis, T, N>,
-             Grid{s.batch * s.to_h * s.to_w * cut.panels.divisor}, kStreamThreads, 0, stream, s,
-             cut, vertical, horizontal, from, to);
-    } else {
-      launch(op, separable_kernel<Axis, T, N>, grid_for(split.items), kStreamThreads, 0, stream, s,
-             split, vertical, horizontal, from, to);
+    if constexpr (!Axis::kFew) {
+      if (elements >= kManyElements && split.items < kFewItems) {
+        const Panels cut = panels_of(s.channels / N, s.to_h, s.to_w);
+        launch(op, separable_block_kernel<Axis, T, N>,
+               Grid{s.batch * s.to_h * s.to_w * cut.panels.divisor}, kStreamThreads, 0, stream, s,
+               cut, vertical, horizontal, from, to);
+        return;
+      }
     }
+    launch(op, separable_kernel<Axis, T, N>, grid_for(split.items), kStreamThreads, 0, stream, s,
+           split, vertical, horizontal, from, to);
   });
 }
 

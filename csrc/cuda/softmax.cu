@@ -192,7 +192,7 @@ struct CrossEntropy {
 };
 
 template <class Op>
-__global__ void __launch_bounds__(kStreamThreads)
+__global__ void __launch_bounds__(kStreamThreads, kLeastResident)
     lane_rows_kernel(int64_t rows, int64_t classes, int log_lanes, Op op) {
   const int lane = lane_id();
   const LaneTeam team{lane & ((1 << log_lanes) - 1), 1 << log_lanes};
@@ -205,7 +205,7 @@ __global__ void __launch_bounds__(kStreamThreads)
 }
 
 template <int N, class Op>
-__global__ void __launch_bounds__(kStreamThreads)
+__global__ void __launch_bounds__(kStreamThreads, kLeastResident)
     block_rows_kernel(int64_t rows, int64_t classes, Op op) {
   CONVSMITH_SHARED(float, scratch, kWarps);
   const BlockTeam team{static_cast<int>(threadIdx.x), kStreamThreads, scratch};

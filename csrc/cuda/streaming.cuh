@@ -24,7 +24,6 @@ constexpr int kStreamThreads = 256;
 // thread: asked for no more than this, the compiler does not spill registers for the sake of more
 // threads.
 constexpr int kLeastResident = 2;
-constexpr int64_t kMostBlocks = int64_t{1} << 22;  // beyond that the grid-stride loops go on
 
 template <class T>
 constexpr int kWidest = static_cast<int>(16 / sizeof(T));

@@ -149,12 +149,13 @@ CONVSMITH_DEVICE void tensor_gemm_block(const GemmProblem<T>& problem, SourceA a
     }
     copy_async_commit();
   }
-  int read = 0, write = kStages - 1;
+  int read = 0;  // registers are scarce: one counter of steps, one of stages
 #pragma unroll 1
-  for (int64_t step = 0; step < steps; ++step) {
+  for (int64_t left = steps; left > 0; --left) {
     copy_async_wait<kStages - 2>();
     sync_block();  // this stage has arrived, and everyone has left the stage that is filled next
-    if (step + kStages - 1 < steps) {
+    if (left >= kStages) {
+      const int write = read == 0 ? kStages - 1 : read - 1;
       OperandA::copy(load_a, a, tiles + write * kStageBytes);
       OperandB::copy(load_b, b, tiles + write * kStageBytes + OperandA::kBytes);
     }
@@ -182,10 +183,8 @@ CONVSMITH_DEVICE void tensor_gemm_block(const GemmProblem<T>& problem, SourceA a
       }
     }
     read = read + 1 == kStages ? 0 : read + 1;
-    write = write + 1 == kStages ? 0 : write + 1;
   }
-  copy_async_wait<0>();
-  sync_block();
+  sync_block();  // every copy has been waited for; the stages become room for staging
 
   // Slice by slice of 16 rows of every warp, as in direct_gemm.cuh.
   constexpr int kPitch = kStagePitch<Tile>, kSliceRows = Tile::kWarpsM * 16;

@@ -14,7 +14,7 @@ namespace convsmith::cuda {
 namespace {
 
 struct NearestAxis {
-  static constexpr bool kWeighted = false, kDivided = false;
+  static constexpr bool kWeighted = false, kDivided = false, kFew = true;
   FastDivide size, out;
   CONVSMITH_DEVICE Reach reach(int64_t o) const {
     const int64_t source = divide(o * size.divisor, out);
@@ -26,7 +26,7 @@ struct NearestAxis {
 
 // floor(o size / out) = i means i out <= o size < (i + 1) out.
 struct NearestBackwardAxis {
-  static constexpr bool kWeighted = false, kDivided = false;
+  static constexpr bool kWeighted = false, kDivided = false, kFew = false;
   FastDivide size, out;
   CONVSMITH_DEVICE Reach reach(int64_t i) const {
     Reach outputs =
@@ -69,7 +69,7 @@ struct BilinearPositions {
 };
 
 struct BilinearAxis {
-  static constexpr bool kWeighted = true, kDivided = false;
+  static constexpr bool kWeighted = true, kDivided = false, kFew = true;
   BilinearPositions positions;
   CONVSMITH_DEVICE Reach reach(int64_t o) const { return positions.neighbours(o); }
   CONVSMITH_DEVICE float weight(const Reach& reach, int64_t, int64_t k) const {
@@ -81,7 +81,7 @@ struct BilinearAxis {
 // Input i is a neighbour of the outputs with a position in (i - 1, i + 1); the first and the last
 // input also of those beyond the border.
 struct BilinearBackwardAxis {
-  static constexpr bool kWeighted = true, kDivided = false;
+  static constexpr bool kWeighted = true, kDivided = false, kFew = false;
   BilinearPositions positions;
   CONVSMITH_DEVICE Reach reach(int64_t i) const {
     if (positions.constant) return reach_between(0, i == 0 ? positions.out : 0);

@@ -3,9 +3,13 @@
 #include <cstring>
 #include <mutex>
 #include <numeric>
+#include <set>
 
 #include "simt/machine.h"
 #include "simt/sanitizers.h"
+
+// The start of this module, or program, in memory: the linker's name for it.
+extern "C" __attribute__((visibility("hidden"))) const char __ehdr_start;
 
 namespace convsmith::simt {
 
@@ -15,6 +19,7 @@ namespace {
 
 Schedule chosen_schedule;
 std::mutex one_launch;
+std::set<const void*> launched;
 
 // "0-31, 40": the numbers are in order.
 std::string ranges(const std::vector<int>& threads) {
@@ -262,7 +267,7 @@ void sync_block(const Site& site) {
                    " waits in sync_block at " + to_text(m.barrier_site) +
                    ", this thread comes to another one");
   }
-  void* const race_point = &m.race_points[m.barrier_phase];
+  void* const race_point = &m.race_points[m.set][m.barrier_phase];
   race_release(race_point);
   if (++m.barrier_arrived < m.thread_count) {
     wait("sync_block", site);
@@ -283,12 +288,24 @@ void sync_block(const Site& site) {
   race_acquire(race_point);
 }
 
-void run(const char* op, cuda::Grid grid, int threads, size_t dynamic_shared_bytes,
-         void (*thread)(void*), void* argument) {
+std::vector<uint64_t> take_launched_kernels() {
+  const std::lock_guard<std::mutex> locked(one_launch);
+  std::vector<uint64_t> offsets;
+  for (const void* kernel : launched) {
+    offsets.push_back(reinterpret_cast<uintptr_t>(kernel) -
+                      reinterpret_cast<uintptr_t>(&__ehdr_start));
+  }
+  launched.clear();
+  return offsets;
+}
+
+void run(const char* op, const void* kernel, cuda::Grid grid, int threads,
+         size_t dynamic_shared_bytes, void (*thread)(void*), void* argument) {
   const std::lock_guard<std::mutex> locked(one_launch);
   check_launch(op, grid, threads, dynamic_shared_bytes);
   const int64_t blocks = grid.x * grid.y * grid.z;
   if (blocks == 0) return;
+  launched.insert(kernel);
   Machine& m = machine();
   m.op = op;
   m.body = thread;
@@ -310,9 +327,9 @@ void run(const char* op, cuda::Grid grid, int threads, size_t dynamic_shared_byt
     blockIdx =
         Dim3{static_cast<unsigned>(block % grid.x), static_cast<unsigned>(block / grid.x % grid.y),
              static_cast<unsigned>(block / grid.x / grid.y)};
-    if (kTsan) m.threads = &m.sets[i % 2];
-    if (m.threads->size() < static_cast<size_t>(threads)) {
-      m.threads->resize(static_cast<size_t>(threads));
+    m.set = static_cast<int>(i % kSets);
+    if (m.sets[m.set].size() < static_cast<size_t>(threads)) {
+      m.sets[m.set].resize(static_cast<size_t>(threads));
     }
     m.ready.reset(schedule, threads, static_cast<uint64_t>(block));
     run_block();

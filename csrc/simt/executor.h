@@ -202,8 +202,8 @@ inline void mma_16x8x8_tf32(float (&c)[4], const uint32_t (&a)[4], const uint32_
 
 // ---- host ----
 
-inline int multiprocessor_count() { return simt::kMultiprocessors; }
-inline size_t max_shared_bytes() { return simt::kMaxSharedBytes; }
+// Few, so that small problems too make a grid-stride loop go round and need several launches.
+constexpr int64_t kMostBlocks = 5;
 
 template <class... Params, class... Args>
 void launch(const char* op, void (*kernel)(Params...), Grid grid, int threads,
@@ -214,7 +214,7 @@ void launch(const char* op, void (*kernel)(Params...), Grid grid, int threads,
     std::tuple<Params...> arguments;
   } call{kernel, std::tuple<Params...>(static_cast<Params>(args)...)};
   simt::run(
-      op, grid, threads, dynamic_shared_bytes,
+      op, reinterpret_cast<const void*>(kernel), grid, threads, dynamic_shared_bytes,
       [](void* pointer) {
         auto* made = static_cast<Call*>(pointer);
         std::apply(made->kernel, made->arguments);
@@ -225,7 +225,7 @@ void launch(const char* op, void (*kernel)(Params...), Grid grid, int threads,
 // Poisoned, and flush against an unmapped page.
 class Workspace {
  public:
-  Workspace(size_t bytes, Stream) : block_(bytes, "workspace") {}
+  Workspace(size_t bytes, Stream, const char* = "") : block_(bytes, "workspace") {}
 
   void* data() const { return block_.data(); }
   template <class T>

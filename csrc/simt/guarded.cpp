@@ -15,6 +15,7 @@ namespace convsmith::simt {
 namespace {
 
 constexpr size_t kWatchedBefore = 256;  // bytes in front of the data whose content is checked
+constexpr size_t kUnmapped = 1 << 20;   // on both sides: an index that is wrong by rows stops too
 constexpr unsigned char kBand = 0xFE;   // as a float -1.7e38: a read that reaches a result shows
 constexpr unsigned char kPoison = 0xFF;
 
@@ -29,12 +30,12 @@ GuardedBlock::GuardedBlock(size_t bytes, const char* name, size_t offset)
     : bytes_(bytes), name_(name) {
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   page_bytes_ = (bytes + 15 + page) / page * page;
-  void* mapped =
-      mmap(nullptr, page_bytes_ + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* mapped = mmap(nullptr, page_bytes_ + 2 * kUnmapped, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapped == MAP_FAILED) throw std::bad_alloc();
-  pages_ = static_cast<unsigned char*>(mapped) + page;
+  pages_ = static_cast<unsigned char*>(mapped) + kUnmapped;
   if (mprotect(pages_, page_bytes_, PROT_READ | PROT_WRITE) != 0) {
-    munmap(mapped, page_bytes_ + 2 * page);
+    munmap(mapped, page_bytes_ + 2 * kUnmapped);
     throw std::bad_alloc();
   }
   unsigned char* end = pages_ + page_bytes_;
@@ -44,17 +45,17 @@ GuardedBlock::GuardedBlock(size_t bytes, const char* name, size_t offset)
   std::memset(data_ - watched, kBand, watched);
   std::memset(data_ + bytes, kBand, static_cast<size_t>(end - data_) - bytes);
   std::memset(data_, kPoison, bytes);
-  poison_range(pages_, static_cast<size_t>(data_ - pages_));
-  poison_range(data_ + bytes, static_cast<size_t>(end - data_) - bytes);
+  // The unmapped pages as well: the sanitizer then tells the line, a signal would not.
+  poison_range(pages_ - kUnmapped, static_cast<size_t>(data_ - pages_) + kUnmapped);
+  poison_range(data_ + bytes, static_cast<size_t>(end - data_) - bytes + kUnmapped);
   alive().push_back(this);
 }
 
 GuardedBlock::~GuardedBlock() {
   auto& blocks = alive();
   blocks.erase(std::find(blocks.begin(), blocks.end(), this));
-  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  unpoison_range(pages_, page_bytes_);
-  munmap(pages_ - page, page_bytes_ + 2 * page);
+  unpoison_range(pages_ - kUnmapped, page_bytes_ + 2 * kUnmapped);
+  munmap(pages_ - kUnmapped, page_bytes_ + 2 * kUnmapped);
 }
 
 void GuardedBlock::make_read_only() { mprotect(pages_, page_bytes_, PROT_READ); }

@@ -1,4 +1,4 @@
-// Global memory for kernels under test: the end lies against an unmapped page, so a read or write
+// Global memory for kernels under test: the end lies against unmapped pages, so a read or write
 // past it stops there; what little lies around the data is watched.
 #pragma once
 
@@ -29,7 +29,7 @@ class GuardedBlock {
 
  private:
   unsigned char* pages_;
-  size_t page_bytes_;  // mapped; an unmapped page lies on both sides
+  size_t page_bytes_;  // mapped; unmapped pages lie on both sides
   unsigned char* data_;
   size_t bytes_;
   const char* name_;

@@ -8,6 +8,7 @@
 #include "simt/fiber.h"
 #include "simt/ready.h"
 #include "simt/runtime.h"
+#include "simt/sanitizers.h"
 #include "simt/shared_memory.h"
 
 namespace convsmith::simt {
@@ -20,6 +21,10 @@ struct PendingCopy {
   uint32_t group;  // the commit that closes it
   Site site;
 };
+
+// To the race checker, what has a fiber or a barrier in common is in order: it gets one set of both
+// for each of five blocks that follow one another, as many as most launches have (kMostBlocks).
+constexpr int kSets = kTsan ? 5 : 1;
 
 struct Thread {
   Fiber fiber;
@@ -44,7 +49,7 @@ struct Warp {
   uint32_t left = 0;   // that have returned
   std::vector<WarpOperation> pending;
   int phase = 0;
-  char race_points[2];
+  char race_points[kSets][2];
 };
 
 struct Machine {
@@ -54,8 +59,8 @@ struct Machine {
   size_t dynamic_bytes = 0;
 
   Fiber main;
-  std::deque<Thread> sets[2];  // race checking alternates, so that blocks do not look ordered
-  std::deque<Thread>* threads = &sets[0];
+  std::deque<Thread> sets[kSets];
+  int set = 0;  // of the running block
   std::vector<Warp> warps;
   int thread_count = 0;
   int left_count = 0;
@@ -67,14 +72,14 @@ struct Machine {
   int barrier_phase = 0;
   int barrier_first = 0;
   Site barrier_site;
-  char race_points[2];
+  char race_points[kSets][2];
   char race_start, race_end;
 
   bool failed = false;
   std::string fault;
 
-  Thread& running() { return (*threads)[static_cast<size_t>(current)]; }
-  Thread& thread(int index) { return (*threads)[static_cast<size_t>(index)]; }
+  Thread& running() { return thread(current); }
+  Thread& thread(int index) { return sets[set][static_cast<size_t>(index)]; }
 };
 
 Machine& machine();

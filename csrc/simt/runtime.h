@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "cuda/types.h"
 #include "simt/fault.h"
@@ -21,7 +22,6 @@ extern Dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 constexpr int kWarp = 32;
 constexpr int kMaxThreads = 1024;
-constexpr int kMultiprocessors = 4;                  // small: persistent kernels get several rounds
 constexpr size_t kMaxSharedBytes = 163 * 1024;       // sm_80, static and dynamic together
 constexpr size_t kMaxStaticSharedBytes = 48 * 1024;  // ptxas refuses more
 
@@ -37,8 +37,12 @@ Schedule schedule();
 
 // ---- launch ----
 
-void run(const char* op, cuda::Grid grid, int threads, size_t dynamic_shared_bytes,
-         void (*thread)(void*), void* argument);
+void run(const char* op, const void* kernel, cuda::Grid grid, int threads,
+         size_t dynamic_shared_bytes, void (*thread)(void*), void* argument);
+
+// The kernels that ran since the last call: offsets of their code from the start of the module, as
+// `nm` prints them. A template's instantiations have an offset each.
+std::vector<uint64_t> take_launched_kernels();
 
 // ---- inside a kernel ----
 

@@ -70,7 +70,7 @@ void handle(int signal, siginfo_t* info, void* raw_context) {
 }  // namespace
 
 SignalGuard::SignalGuard() {
-  if (kTsan) return;  // it defers signals
+  if (kTsan || kAsan) return;  // one defers signals, the other tells the line itself
   static auto* alt_stack = static_cast<unsigned char*>(std::malloc(kAltStackBytes));
   if (!landing_stack.made()) landing_stack.make();
   launching = pthread_self();
@@ -86,7 +86,7 @@ SignalGuard::SignalGuard() {
 }
 
 SignalGuard::~SignalGuard() {
-  if (kTsan) return;
+  if (kTsan || kAsan) return;
   for (int i = 0; i < 3; ++i) sigaction(kSignals[i], &before[i], nullptr);
   sigaltstack(&stack_before, nullptr);
 }

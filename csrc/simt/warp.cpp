@@ -118,7 +118,7 @@ void warp_operation(const char* name, uint32_t mask, void* slot, void (*compute)
 void sync_warp(uint32_t mask, const Site& site) {
   Machine& m = machine();
   Warp& warp = m.warps[static_cast<size_t>(m.current / kWarp)];
-  void* const race_point = &warp.race_points[warp.phase];
+  void* const race_point = &warp.race_points[machine().set][warp.phase];
   race_release(race_point);
   const auto phase = warp.phase;
   warp_operation("sync_warp", mask, nullptr, compute_nothing, site);

@@ -33,6 +33,8 @@ from convsmith.ops.layout import to_nchw, to_nhwc
 from convsmith.random import seed
 
 if TYPE_CHECKING:
+    from convsmith.workbench import register_kernel
+
     __version__: str
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "log_softmax",
     "matmul",
     "max_pool2d",
+    "register_kernel",
     "relu",
     "seed",
     "sigmoid",
@@ -61,10 +64,14 @@ __all__ = [
     "which_backend",
 ]
 
-_LAZY = ("bench", "cli", "data", "io", "models", "nn", "optim", "testing", "train")
+_LAZY = ("bench", "cli", "data", "io", "models", "nn", "optim", "testing", "train", "workbench")
 
 
 def __getattr__(name: str) -> Any:
+    if name == "register_kernel":
+        from convsmith.workbench import register_kernel
+
+        return register_kernel
     if name in _LAZY:
         full_name = f"convsmith.{name}"
         try:
@@ -85,4 +92,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, "__version__"})
+    return sorted({*globals(), *_LAZY, "__version__", "register_kernel"})

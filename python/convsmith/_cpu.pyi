@@ -53,6 +53,8 @@ __all__: list[str] = [
     "upsample_bilinear2d_forward",
     "upsample_nearest2d_backward_input",
     "upsample_nearest2d_forward",
+    "yardstick_copy",
+    "yardstick_multiply_add",
 ]
 
 def activation_backward(
@@ -418,4 +420,14 @@ def upsample_nearest2d_forward(
 ) -> None:
     """
     y = the pixel at floor(position * in / out).
+    """
+
+def yardstick_copy(x: numpy.ndarray, y: numpy.ndarray) -> None:
+    """
+    y = x on all threads.
+    """
+
+def yardstick_multiply_add(rounds: int) -> int:
+    """
+    Multiply-adds in registers on every thread; returns the number of operations, two each.
     """

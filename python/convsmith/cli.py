@@ -19,6 +19,8 @@ COMMANDS = {
     "demo": "train a small network on real digits and draw how it went",
     "env": "versions, processor, GPUs, what is built, which backend is active and why",
     "check": "hold every kernel of every backend against the float64 reference",
+    "bench": "time kernels against other libraries, the machine's limits and earlier records",
+    "new-kernel": "write a small kernel of your own that works, to start from",
     "summary": "layers, shapes, parameters and work of a model",
 }
 
@@ -75,7 +77,7 @@ def _run(arguments: Sequence[str]) -> int:
         parser.error(f"unknown command {given.command!r}, wanted one of {', '.join(COMMANDS)}")
     program = f"convsmith {given.command}"
     try:
-        module = importlib.import_module(f"convsmith.commands.{given.command}")
+        module = importlib.import_module(f"convsmith.commands.{given.command.replace('-', '_')}")
         own = Parser(prog=program, description=module.DESCRIPTION)
         module.add_arguments(own)
         code: int = module.run(own.parse_args(given.arguments))

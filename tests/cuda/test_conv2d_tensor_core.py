@@ -1,8 +1,8 @@
 """Tensor-core kernels under the simt executor: shapes that fit them, every tile, split or not.
 
-The shared cases seldom have channels in whole 16-byte chunks at aligned addresses; these always
-do. TF32 is held against the float32 tolerance on inputs that TF32 can hold, where its products are
-exact, so that a wrong element cannot hide behind the rounding.
+Few of the shared cases have channels in whole 16-byte chunks at aligned addresses; here they are
+alone. TF32 is held against the float32 tolerance on inputs that TF32 can hold, where its products
+are exact, so that a wrong element cannot hide behind the rounding.
 """
 
 from __future__ import annotations
@@ -22,24 +22,13 @@ from convsmith.backends import simt
 from convsmith.ops.epilogue import Epilogue
 from convsmith.ops.shapes import Conv2dShape, GemmShape
 from convsmith.testing.cases import Conv2dCase, GemmCase
+from convsmith.testing.conv2d_cases import shapes_in_packs
 from convsmith.testing.problem import NumpyArray, map_arrays
 
 CONVOLUTIONS = ("conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight")
 TILES = ((-1, 0), (0, 0), (1, 3), (2, 0), (3, 2))
 
-# batch, size, in_c, out_c, kernel, stride, padding, dilation, groups
-SHAPES = [
-    (2, (7, 9), 16, 24, (3, 3), 1, 1, 1, 1),
-    (1, (9, 8), 40, 8, (3, 3), 2, 1, 1, 1),
-    (2, (6, 7), 8, 72, (1, 1), 1, 0, 1, 1),  # the plain product
-    (1, (11, 9), 32, 16, (5, 3), (3, 2), 2, 2, 1),
-    (1, (8, 8), 48, 32, (3, 3), 1, 1, 1, 2),
-    (1, (7, 7), 8, 8, (2, 2), 3, 0, 1, 1),  # phases that no tap meets
-    (3, (5, 5), 64, 136, (1, 1), 2, 0, 1, 1),  # several tiles each way
-    (1, (6, 5), 72, 144, (1, 1), 1, 0, 1, 1),
-    (0, (5, 5), 8, 8, (3, 3), 1, 1, 1, 1),
-    (1, (12, 12), 8, 8, (3, 3), 2, 2, 2, 1),  # dilation and stride share a factor
-]
+SHAPES = tuple(shapes_in_packs())
 
 
 @pytest.fixture(autouse=True)
@@ -49,16 +38,7 @@ def settings() -> Iterator[None]:
     _simt.set_schedule("round_robin", 0)
 
 
-def convolution(numbers: tuple[Any, ...], epilogue: bool = False) -> Conv2dCase:
-    batch, size, in_c, out_c, kernel, stride, padding, dilation, groups = numbers
-    shape = Conv2dShape.infer(
-        (batch, *size, in_c),
-        (out_c, *kernel, in_c // groups),
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-    )
+def convolution(shape: Conv2dShape, epilogue: bool = False) -> Conv2dCase:
     return Conv2dCase(shape, epilogue, epilogue, "relu" if epilogue else "identity")
 
 
@@ -82,8 +62,8 @@ def in_tf32(array: NumpyArray) -> NumpyArray:
 @pytest.mark.parametrize("op", CONVOLUTIONS)
 def test_sixteen_bits(op: str, storage: str, row: int, splits: int) -> None:
     _simt.force_tile(row, splits)
-    for number, numbers in enumerate(SHAPES):
-        case = convolution(numbers, epilogue=number % 2 == 0)
+    for number, shape in enumerate(SHAPES):
+        case = convolution(shape, epilogue=number % 2 == 0)
         assert simt.algorithms(op, storage, case.shape) == ("tensor_core", "direct")
         problem = case.problem(op, "real")
         assert complaint(Named("tensor_core"), problem, storage) is None
@@ -93,8 +73,8 @@ def test_sixteen_bits(op: str, storage: str, row: int, splits: int) -> None:
 @pytest.mark.parametrize("op", CONVOLUTIONS)
 def test_tf32(op: str, row: int, splits: int) -> None:
     _simt.force_tile(row, splits)
-    for number, numbers in enumerate(SHAPES):
-        case = convolution(numbers, epilogue=number % 2 == 0)
+    for number, shape in enumerate(SHAPES):
+        case = convolution(shape, epilogue=number % 2 == 0)
         assert simt.algorithms(op, "float32", case.shape) == ("direct", "tf32")
         problem = map_arrays(case.problem(op, "real"), in_tf32)
         assert complaint(Named("tf32"), problem) is None

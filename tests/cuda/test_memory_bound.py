@@ -1,4 +1,4 @@
-"""The memory-bound CUDA kernels under the simt executor: every case, alignment and storage."""
+"""The memory-bound CUDA kernels under the simt executor, where the case list does not reach."""
 
 from __future__ import annotations
 
@@ -15,79 +15,10 @@ pytest.importorskip("ml_dtypes")
 from storage import complaint, execute
 
 from convsmith.backends import simt
-from convsmith.backends.table import OPS
-from convsmith.ops.shapes import Pool2dShape, Resample2dShape
-from convsmith.testing.cases import (
-    AdaptivePool2dCase,
-    BatchNormCase,
-    CrossEntropyCase,
-    ElementwiseCase,
-    LocalResponseNormCase,
-    Pool2dCase,
-    SoftmaxCase,
-    UpsampleCase,
-    cases_for,
-)
-from convsmith.testing.check import run_check
-from convsmith.testing.problem import Case
+from convsmith.ops.shapes import Resample2dShape
+from convsmith.testing.cases import BatchNormCase, UpsampleCase, cases_for
 
-MEMORY_BOUND = tuple(op for op in OPS if op != "gemm" and not op.startswith("conv2d"))
 ROOT = Path(__file__).parents[2]
-
-
-def large_cases() -> list[Case]:
-    """Shapes beyond the shared list that reach the kernels' other branches."""
-    pool = Pool2dShape.infer((1, 19, 18, 8), kernel=(16, 17), stride=2, padding=3)  # int32 argmax
-    wide = Pool2dShape.infer((2, 9, 8, 24), kernel=3, stride=2, padding=1)
-    return [
-        Pool2dCase(pool),
-        Pool2dCase(wide, special=True),
-        AdaptivePool2dCase(Resample2dShape.infer((2, 15, 13, 72), 1)),  # blocks share a window
-        AdaptivePool2dCase(Resample2dShape.infer((1, 9, 9, 280), (2, 3))),  # two panels, uneven
-        AdaptivePool2dCase(Resample2dShape.infer((1, 1, 1, 8), (9, 7))),
-        BatchNormCase(700, 64),
-        BatchNormCase(300, 256, mean=50.0),
-        BatchNormCase(40, 2048),
-        BatchNormCase(33, 264),  # panels that are not full
-        BatchNormCase(5, 1031),
-        LocalResponseNormCase((3, 7, 64), 5, alpha=0.5),
-        LocalResponseNormCase((3, 1200), 40, alpha=0.5),  # windows over tile borders
-        LocalResponseNormCase((1, 300), 530, alpha=0.5),  # too wide for shared memory
-        SoftmaxCase((3, 1000)),
-        SoftmaxCase((2, 520), masked=True),
-        SoftmaxCase((2, 4104), spread=20.0),
-        SoftmaxCase((3, 257), offset=-500.0),
-        CrossEntropyCase(SoftmaxCase((5, 1000)), label_smoothing=0.1),
-        CrossEntropyCase(SoftmaxCase((3, 521), masked=True)),
-        ElementwiseCase((3, 1021), "silu"),
-    ]
-
-
-def all_of(op: str) -> list[Case]:
-    return [*cases_for(op), *(case for case in large_cases() if op in case.ops)]
-
-
-@pytest.mark.parametrize("op", MEMORY_BOUND)
-def test_right_on_every_case(op: str) -> None:
-    results = run_check([op], [simt])
-    assert len(results) >= 8
-    wrong = [f"{r.case} {r.fill}: {r.message}" for r in results if not r.ok]
-    assert not wrong, f"{len(wrong)} of {len(results)}: {wrong[:3]}"
-
-
-@pytest.mark.parametrize("op", MEMORY_BOUND)
-@pytest.mark.parametrize("storage", ("float32", "float16", "bfloat16"))
-def test_right_in_every_storage_and_alignment(op: str, storage: str) -> None:
-    if storage != "float32" and not simt.supports(op, storage):
-        pytest.skip("the optimizers' state is float32; test_sixteen_bit_parameters")
-    wrong = []
-    for case in all_of(op):
-        problem = case.problem(op, case.fills[-1])  # real numbers
-        for shift in (0, 1):
-            found = complaint(simt, problem, storage, shift)
-            if found:
-                wrong.append(f"{case.id} shift {shift}: {found}")
-    assert not wrong, f"{len(wrong)}: {wrong[:3]}"
 
 
 @pytest.mark.parametrize("op", ("sgd_update", "adam_update"))
@@ -100,22 +31,6 @@ def test_sixteen_bit_parameters(op: str, storage: str) -> None:
             if found:
                 wrong.append(f"{case.id} shift {shift}: {found}")
     assert not wrong, f"{len(wrong)}: {wrong[:3]}"
-
-
-@pytest.mark.parametrize("storage", ("float32", "float16"))
-@pytest.mark.parametrize("op", MEMORY_BOUND)
-def test_bits_do_not_depend_on_the_schedule(op: str, storage: str) -> None:
-    if not simt.supports(op, storage):
-        pytest.skip("float32 only")
-    cases = [case for case in all_of(op) if "real" in case.fills]
-    for case in [*cases[:: max(1, len(cases) // 6)], cases[-1]]:
-        problem = case.problem(op, "real")
-        usual = execute(simt, problem, storage)
-        for policy, seed in (("skew", 0), ("random", 1), ("random", 2)):
-            with simt.schedule(policy, seed):
-                other = execute(simt, problem, storage)
-            for name, array in usual.items():
-                assert array.tobytes() == other[name].tobytes(), (case.id, name, policy)
 
 
 @pytest.mark.parametrize("op", BatchNormCase.ops)

@@ -36,6 +36,22 @@ ptxas info    : Function properties for _Z5spillv
 ptxas info    : Used 64 registers, used 1 barriers, 8192 bytes smem, 384 bytes cmem[0]
 """
 
+SASS = """
+	.section	.text._Z4goodv,"ax",@progbits
+.text._Z4goodv:
+        .type           _Z4goodv,@function
+        /*0000*/                   LDC R1, c[0x0][0x28] ;
+        /*0010*/                   LDG.E.128.CONSTANT R4, desc[UR4][R2.64] ;
+        /*0020*/                   LDGSTS.E.BYPASS.128 [R5], desc[UR4][R2.64] ;
+        /*0030*/                   STS.128 [R5], R4 ;
+        /*0040*/                   STG.E.128 desc[UR4][R2.64], R4 ;
+.text.helper:
+        /*0000*/                   LDG.E.128 R4, desc[UR4][R2.64] ;
+.text._Z5spillv:
+        /*0000*/                   HMMA.16816.F32.BF16 R4, R8, R10, R4 ;
+        /*0010*/                   LDSM.16.M88.4 R8, [R2] ;
+"""
+
 PTX = """
 .visible .entry _Z4goodv(
     .param .u64 a
@@ -83,14 +99,16 @@ def test_lines_that_should_not_be_there(line):
 
 
 def test_instructions_are_counted_per_kernel():
-    counts = check.count_instructions(PTX)
-    assert {name: n for name, n in counts["_Z4goodv"].items() if n} == {
-        "cp.async": 1,
-        "128-bit load": 1,
-        "128-bit store": 1,
-    }
-    assert counts["_Z5spillv"]["mma.sync"] == 1
-    assert counts["_Z5spillv"]["128-bit load"] == 0
+    def counts(body, patterns):
+        return {name: n for name, n in check.count_instructions(body, patterns).items() if n}
+
+    good = {"cp.async": 1, "128-bit load": 1, "128-bit store": 1}
+    ptx, sass = check.bodies_of_ptx(PTX), check.bodies_of_sass(SASS)
+    assert counts(ptx["_Z4goodv"], check.PTX) == good
+    assert counts(sass["_Z4goodv"], check.SASS) == good
+    assert counts(ptx["_Z5spillv"], check.PTX) == {"mma.sync": 1}
+    assert counts(sass["_Z5spillv"], check.SASS) == {"mma.sync": 1, "ldmatrix": 1}
+    assert list(check.PTX) == list(check.SASS)
 
 
 def test_faults():
@@ -113,8 +131,18 @@ def test_the_table_gathers_the_instances_of_a_template():
         kernel("add_kernel<float, 4>", registers=20, instructions={"128-bit load": 2}),
         kernel("add_kernel<float, 1>", registers=14),
     ]
-    text = check.table([compilation(*kernels), compilation(kernels[0], arch="90a")], "nvcc 13")
+    text = check.table(
+        [compilation(*kernels), compilation(kernels[0], arch="90a")], "nvcc 13", "PTX"
+    )
     assert "| file.cu | add_kernel | 2 | 14-20 | 20 | 0 | 0 |  |" in text
+
+
+def test_shared_memory_that_the_launch_gives():
+    plain = kernel("k<float>", shared_bytes=16)
+    tiled = kernel("k<TensorTile<128, 64, 64, 32, 4, 3> >", dynamic_shared=True)
+    assert check._shared([plain]) == "16"
+    assert check._shared([tiled]) == str(4 * (128 + 64) * 64)
+    assert check._shared([tiled, kernel("k<float>", dynamic_shared=True)]) == "by shape, at launch"
 
 
 def test_names_without_namespaces_and_parameters():
@@ -129,12 +157,13 @@ def test_a_change_of_a_header_is_a_change_of_the_source(tmp_path, monkeypatch):
     (tmp_path / "c.cuh").write_text("int x;")
     source = tmp_path / "a.cu"
     assert [path.name for path in check.dependencies(source)] == ["a.cu", "b.cuh", "c.cuh"]
-    before = check.fingerprint(source, "80", "nvcc 13")
-    assert before == check.fingerprint(source, "80", "nvcc 13")
-    assert before != check.fingerprint(source, "90a", "nvcc 13")
-    assert before != check.fingerprint(source, "80", "nvcc 12")
+    before = check.fingerprint(source, "80", "nvcc 13", False)
+    assert before == check.fingerprint(source, "80", "nvcc 13", False)
+    assert before != check.fingerprint(source, "90a", "nvcc 13", False)
+    assert before != check.fingerprint(source, "80", "nvcc 12", False)
+    assert before != check.fingerprint(source, "80", "nvcc 13", True)
     (tmp_path / "c.cuh").write_text("int y;")
-    assert before != check.fingerprint(source, "80", "nvcc 13")
+    assert before != check.fingerprint(source, "80", "nvcc 13", False)
 
 
 def test_without_nvcc_it_says_so(monkeypatch, capsys):

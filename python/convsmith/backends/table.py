@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -78,6 +78,7 @@ ROWS = (
 )
 
 _row_of_type: dict[type, Row] = {}  # filled as types are met
+_registered: dict[str, dict[str, Any]] = {}  # of users: name -> array type -> backend
 _modules: dict[str, ModuleType] = {}
 _forced: ContextVar[str | None] = ContextVar("convsmith_backend", default=None)
 
@@ -112,7 +113,7 @@ def type_name(kind: type) -> str:
     return f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
 
 
-def select(op: str, arrays: Iterable[Array], dtype: Any, shape: Any = None) -> ModuleType:
+def select(op: str, arrays: Iterable[Array], dtype: Any, shape: Any = None) -> Any:
     """The backend that runs ``op`` on these arrays.
 
     Raises TypeError for arrays of different kinds or of an unknown kind, ValueError when the
@@ -139,9 +140,13 @@ def mixed_kinds(op: str, name: str, value: Any, first_name: str, first: Any) -> 
     )
 
 
-def _choose(op: str, row: Row, dtype: Any, shape: Any) -> ModuleType:
+def _choose(op: str, row: Row, dtype: Any, shape: Any) -> Any:
     forced = _forced.get()
-    if forced is not None:
+    if forced in _registered:  # serves what it can; all else is chosen as if nothing was forced
+        own = _registered[forced].get(row.array_type)
+        if own is not None and own.supports(op, dtype, shape):
+            return own
+    elif forced is not None:
         return _choose_forced(op, row, dtype, shape, forced)
     for name in row.backends:
         backend = _modules.get(name) or _load(name)
@@ -153,7 +158,7 @@ def _choose(op: str, row: Row, dtype: Any, shape: Any) -> ModuleType:
     )
 
 
-def _choose_forced(op: str, row: Row, dtype: Any, shape: Any, forced: str) -> ModuleType:
+def _choose_forced(op: str, row: Row, dtype: Any, shape: Any, forced: str) -> Any:
     if forced not in row.all_backends:
         raise TypeError(
             f"{op}: got a {row.array_type}, which the backend {forced}, forced by use_backend, "
@@ -170,7 +175,27 @@ def _choose_forced(op: str, row: Row, dtype: Any, shape: Any, forced: str) -> Mo
     return backend
 
 
-def _load(name: str) -> ModuleType:
+def register(name: str, backends: Mapping[str, Any]) -> None:
+    """Lets use_backend choose a backend that is no module of convsmith's, by array type.
+
+    Under a name that was registered before, the new one takes its place. Raises ValueError for
+    the name of a backend of convsmith's own.
+    """
+    if name in _own_names():
+        raise ValueError(
+            f"register: name: got {name!r}, a backend of convsmith's own; wanted another name"
+        )
+    _registered[name] = dict(backends)
+
+
+def registered() -> dict[str, dict[str, Any]]:
+    """What was registered: name -> array type -> backend."""
+    return {name: dict(backends) for name, backends in _registered.items()}
+
+
+def _load(name: str) -> Any:
+    if name in _registered:
+        return next(iter(_registered[name].values()))
     module = _modules.get(name)
     if module is None:
         module = importlib.import_module(f"convsmith.backends.{name}")
@@ -178,8 +203,12 @@ def _load(name: str) -> ModuleType:
     return module
 
 
-def _names() -> tuple[str, ...]:
+def _own_names() -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for row in ROWS for name in row.all_backends))
+
+
+def _names() -> tuple[str, ...]:
+    return (*_own_names(), *_registered)
 
 
 def _check_name(name: str) -> None:
@@ -193,6 +222,8 @@ def use_backend(name: str) -> Iterator[None]:
 
     >>> with use_backend("reference"):
     ...     y = convsmith.conv2d(x, weight)
+
+    A kernel of register_kernel serves the op that it has; the others run as without the block.
 
     Raises ValueError for an unknown name, RuntimeError for a backend that is not available here.
     """

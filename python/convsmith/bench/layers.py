@@ -1,4 +1,9 @@
-"""The convolution layers of well-known networks, from conv_layers.csv beside this file."""
+"""The layers of well-known networks, from the two tables beside this file.
+
+conv_layers.csv: each distinct convolution. other_layers.csv: pools, normalisations, activations,
+sums, Linear layers, the loss, and the number of parameters that an optimizer updates (not of
+AlexNet and VGG, where checking it would take gigabytes).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from importlib import resources
 
 from convsmith.ops.shapes import Conv2dShape
 
-NETWORKS = ("resnet50", "vgg19", "alexnet", "googlenet", "mobilenet")
+NETWORKS = ("alexnet", "vgg16", "vgg19", "resnet18", "resnet50", "googlenet", "mobilenet")
 
 
 @dataclass(frozen=True)
@@ -40,18 +45,33 @@ class ConvLayer:
         )
 
 
-def conv_layers(network: str | None = None) -> Iterator[ConvLayer]:
-    """The layers of one network, or of all; a geometry that several share comes once."""
-    text = (resources.files(__package__) / "conv_layers.csv").read_text()
-    seen = set()
-    for row in csv.DictReader(text.splitlines()):
-        if network is not None and row["network"] != network:
-            continue
+@dataclass(frozen=True)
+class OtherLayer:
+    """kernel, stride and padding are a pool's; out is the size of an adaptive pool, or the
+    features of a Linear layer."""
+
+    network: str
+    kind: str
+    name: str
+    count: int
+    in_h: int
+    in_w: int
+    in_c: int
+    kernel: int
+    stride: int
+    padding: int
+    out: int
+
+
+def _rows(table: str, network: str) -> Iterator[dict[str, str]]:
+    text = (resources.files(__package__) / table).read_text()
+    return (row for row in csv.DictReader(text.splitlines()) if row["network"] == network)
+
+
+def conv_layers(network: str) -> Iterator[ConvLayer]:
+    """The distinct convolutions of one network, in its order."""
+    for row in _rows("conv_layers.csv", network):
         number = {key: int(value) for key, value in row.items() if key not in ("network", "layer")}
-        geometry = tuple(value for key, value in number.items() if key != "count")
-        if geometry in seen:
-            continue
-        seen.add(geometry)
         yield ConvLayer(
             row["network"],
             row["layer"],
@@ -66,3 +86,11 @@ def conv_layers(network: str | None = None) -> Iterator[ConvLayer]:
             (number["dilation_h"], number["dilation_w"]),
             number["groups"],
         )
+
+
+def other_layers(network: str) -> Iterator[OtherLayer]:
+    """The layers of one network that are no convolutions."""
+    for row in _rows("other_layers.csv", network):
+        names = ("network", "kind", "layer")
+        numbers = (int(value) for key, value in row.items() if key not in names)
+        yield OtherLayer(row["network"], row["kind"], row["layer"], *numbers)

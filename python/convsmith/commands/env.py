@@ -12,7 +12,7 @@ from typing import Any
 
 import convsmith
 from convsmith import machine
-from convsmith.backends.table import ROWS, why_not
+from convsmith.backends.table import ROWS, registered, why_not
 
 DESCRIPTION = "Prints what this machine has, what was built, and which backend is active and why."
 
@@ -28,9 +28,14 @@ _OPTIONAL = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the same as one JSON object")
+    parser.add_argument(
+        "--kernel", metavar="DIR", nargs="+", default=[], help="register kernels of your own first"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    for folder in args.kernel:
+        convsmith.register_kernel(folder)
     found = collect()
     if args.json:
         print(json.dumps(found, indent=2))
@@ -55,6 +60,7 @@ def collect() -> dict[str, Any]:
         },
         "CUDA": _cuda(),
         "backends": _backends(),
+        "registered kernels, for use_backend": _kernels(),
         "optional packages": {name: _version(name) for name in _OPTIONAL},
         "environment": {
             name: value
@@ -155,6 +161,15 @@ def _backends() -> list[dict[str, Any]]:
                 states[name] = f"available: takes what {active} does not support"
         rows.append({"arrays": row.array_type, "active": active, "backends": states})
     return rows
+
+
+def _kernels() -> dict[str, str]:
+    """What register_kernel was given in this process."""
+    found = {}
+    for name, by_type in registered().items():
+        kernel = next(iter(by_type.values())).kernel
+        found[name] = f"{kernel.description}, for {', '.join(by_type)}"
+    return found
 
 
 def _backend_lines(rows: list[dict[str, Any]]) -> list[str]:

@@ -147,13 +147,13 @@ def _execute(
     inputs: list[tuple[GuardedArray, bytes]] = []
 
     def guarded(array: NumpyArray) -> NumpyArray:
-        made = GuardedArray.holding(array, (shift + 3 * len(inputs)) % 16)
+        made = GuardedArray.holding(array, shift * (2 * len(inputs) + 1) % 16)
         inputs.append((made, made.array.tobytes()))
         return made.array
 
     outputs: dict[str, GuardedArray] = {}
     for number, out in enumerate(problem.outputs):
-        made = GuardedArray(out.shape, out.dtype, (shift + 5 * number + 1) % 16)
+        made = GuardedArray(out.shape, out.dtype, shift * (2 * number + 1) % 16)
         if out.start is not None:
             made.array[...] = out.start
         outputs[out.name] = made
@@ -221,7 +221,11 @@ def run_variants(
     except Exception as error:  # of backend.algorithms
         yield result(_raised(error), _Variant(plain, dtype))
         return
-    shift = zlib.crc32(case.id.encode()) % 16
+    # One fill of a case meets arrays that are aligned for the widest vectors, the other one arrays
+    # at odd places: kernels choose by the alignment.
+    number = zlib.crc32(case.id.encode())
+    aligned = (number + FILLS.index(fill)) % 2 == 0
+    shift = 0 if aligned else number % 15 + 1
     truths: dict[str, tuple[Problem, dict[str, NumpyArray]]] = {}
     for variant in variants:
         if variant.inputs not in truths:

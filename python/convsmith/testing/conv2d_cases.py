@@ -270,6 +270,43 @@ def _by_groups(draw: _Draw) -> Iterator[Conv2dShape]:
         )
 
 
+# Channels in whole packs of eight, which tensor cores and vector loads want: batch, size, in_c,
+# out_c, kernel, stride, padding, dilation, groups.
+_IN_PACKS: tuple[tuple[Any, ...], ...] = (
+    (2, (7, 9), 16, 24, (3, 3), 1, 1, 1, 1),
+    (1, (9, 8), 40, 8, (3, 3), 2, 1, 1, 1),
+    (2, (6, 7), 8, 72, (1, 1), 1, 0, 1, 1),  # the plain product
+    (1, (11, 9), 32, 16, (5, 3), (3, 2), 2, 2, 1),
+    (1, (8, 8), 48, 32, (3, 3), 1, 1, 1, 2),
+    (1, (7, 7), 8, 8, (2, 2), 3, 0, 1, 1),  # phases that no tap meets
+    (3, (5, 5), 64, 136, (1, 1), 2, 0, 1, 1),  # several tiles each way
+    (1, (6, 5), 72, 144, (1, 1), 1, 0, 1, 1),
+    (0, (5, 5), 8, 8, (3, 3), 1, 1, 1, 1),
+    (1, (12, 12), 8, 8, (3, 3), 2, 2, 2, 1),  # dilation and stride share a factor
+)
+
+
+def shapes_in_packs() -> Iterator[Conv2dShape]:
+    for batch, size, in_c, out_c, kernel, stride, padding, dilation, groups in _IN_PACKS:
+        yield Conv2dShape.infer(
+            (batch, *size, in_c),
+            (out_c, *kernel, in_c // groups),
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+        )
+
+
+_MANY_TAPS: dict[str, Any] = {
+    "kernel": (7, 6),
+    "size": (9, 8),
+    "stride": 1,
+    "padding": 3,
+    "batch": 1,
+}
+
+
 def conv2d_cases(seed: int) -> Iterator[Conv2dCase]:
     """Plain convolutions in all directions, then every epilogue, forward only."""
     draw = _Draw(seed)
@@ -286,3 +323,9 @@ def conv2d_cases(seed: int) -> Iterator[Conv2dCase]:
         for activation in ("relu", "silu"):
             shape = draw.shape(groups=groups, in_c=12, out_c=24, size=(6, 7))
             yield Conv2dCase(shape, True, True, activation, forward_only=True)
+    for out_c in (8, 14):  # depthwise, more taps than fit shared memory at once
+        yield Conv2dCase(draw.shape(groups=out_c // 2, in_c=out_c // 2, out_c=out_c, **_MANY_TAPS))
+        yield Conv2dCase(draw.shape(groups=out_c, in_c=out_c, out_c=out_c, **_MANY_TAPS))
+    for shape in shapes_in_packs():
+        yield Conv2dCase(shape)
+        yield Conv2dCase(shape, True, True, "relu", forward_only=True)

@@ -114,3 +114,10 @@ def gemm_cases(seed: int) -> Iterator[GemmCase]:
                 extra["activation"] = activation
                 yield from case(m, n, k, number, **extra)
                 yield from case(6, 16, 300, number + 1, beta=1.0, alpha=0.5, **extra)
+    for m, n, k in ((40, 72, 48), (136, 8, 80), (8, 136, 24), (16, 16, 0), (12, 20, 36)):
+        for flags in range(4):  # whole packs everywhere: tensor cores and vector loads
+            yield from case(m, n, k, flags)
+            extra = {"bias": True, "residual": True, "activation": "silu"}
+            yield from case(m, n, k, flags, alpha=0.5, beta=2.0, **extra)
+    for m, n, k in ((5, 72, 48), (129, 16, 8)):  # any number of rows of a
+        yield from case(m, n, k, 2)

@@ -161,6 +161,11 @@ def batch_norm_cases() -> Iterator[BatchNormCase]:
     yield BatchNormCase(257, 3, mean=-1000.0)
     yield BatchNormCase(40, 4, eps=1e-3)
     yield BatchNormCase(40, 4, mean=2.0, constant=True)
+    yield BatchNormCase(700, 64)
+    yield BatchNormCase(300, 256, mean=50.0)
+    yield BatchNormCase(40, 2048)
+    yield BatchNormCase(33, 264)  # more packs than a block is wide, and not a multiple
+    yield BatchNormCase(5, 1031)
 
 
 def local_response_norm_cases() -> Iterator[LocalResponseNormCase]:
@@ -172,3 +177,6 @@ def local_response_norm_cases() -> Iterator[LocalResponseNormCase]:
     yield LocalResponseNormCase((5, 8), 1, alpha=1.0)
     yield LocalResponseNormCase((2, 2, 2, 33), 2, alpha=0.3, beta=1.0)
     yield LocalResponseNormCase((0, 8), 3)
+    yield LocalResponseNormCase((3, 7, 64), 5, alpha=0.5)
+    yield LocalResponseNormCase((3, 1200), 40, alpha=0.5)  # windows over the borders of tiles
+    yield LocalResponseNormCase((1, 300), 530, alpha=0.5)  # wider than shared memory

@@ -231,6 +231,10 @@ def pool2d_cases(seed: int) -> Iterator[Pool2dCase]:
         dilation = draw.upto(1, 2)
         shape = draw.shape(size=(8, 9), dilation=dilation, ceil_mode=bool(draw.upto(0, 1)))
         yield Pool2dCase(shape, special=True)
+    # An argmax that needs more than a byte, in packs; a pack of channels and special values.
+    yield Pool2dCase(Pool2dShape.infer((1, 19, 18, 8), kernel=(16, 17), stride=2, padding=3))
+    wide = Pool2dShape.infer((2, 9, 8, 24), kernel=3, stride=2, padding=1)
+    yield Pool2dCase(wide, special=True)
 
 
 def adaptive_pool2d_cases(seed: int) -> Iterator[AdaptivePool2dCase]:
@@ -243,3 +247,6 @@ def adaptive_pool2d_cases(seed: int) -> Iterator[AdaptivePool2dCase]:
             yield AdaptivePool2dCase(Resample2dShape.infer(x_shape, (out_h, out_w)))
     yield AdaptivePool2dCase(Resample2dShape.infer((0, 4, 4, 3), (2, 2)))
     yield AdaptivePool2dCase(Resample2dShape.infer((1, 56, 40, 5), 1))
+    yield AdaptivePool2dCase(Resample2dShape.infer((2, 15, 13, 72), 1))
+    yield AdaptivePool2dCase(Resample2dShape.infer((1, 9, 9, 280), (2, 3)))
+    yield AdaptivePool2dCase(Resample2dShape.infer((1, 1, 1, 8), (9, 7)))

@@ -25,6 +25,8 @@ _MOST_FAILURES = 5  # printed per backend and op
 
 _DTYPES = ("float32", "float16", "bfloat16")
 
+_NOT_WITH_KERNEL = ("op", "backend", "isa", "algorithm", "network", "case", "exact")
+
 _NOTE = f"""\
 worst: the largest error as a share of its tolerance (testing/tolerance.py); up to 1 is good.
 The truth is the reference backend in float64. The reference itself is compared with plain Python
@@ -81,6 +83,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="draw other random shapes than the default ones (default: %(default)s)",
     )
     add("--json", type=Path, metavar="FILE", help="write every run into this file")
+    add(
+        "--kernel",
+        metavar="DIR",
+        help="check a kernel of your own instead; convsmith new-kernel writes one",
+    )
+    add(
+        "--time-limit",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="for one case of --kernel (default: %(default)s)",
+    )
 
 
 def selection_of(args: argparse.Namespace) -> Selection:
@@ -96,7 +110,13 @@ def selection_of(args: argparse.Namespace) -> Selection:
 
 
 def check_arguments(args: argparse.Namespace, selection: Selection, ops: Sequence[str]) -> None:
-    """ValueError for what would otherwise end in an empty table, or in no record."""
+    """ValueError for what would otherwise end in an empty table, in no record, or be ignored."""
+    for name in _NOT_WITH_KERNEL if args.kernel is not None else ():
+        if getattr(args, name):
+            raise ValueError(
+                f"check: --{name}: got one with --kernel, wanted none: a kernel of your own is "
+                "checked whole, as its kernel.py describes it"
+            )
     known = {case.id for op in ops for case in replace(selection, cases=None).cases_for(op)}
     for case in selection.cases or ():
         if case not in known:
@@ -264,6 +284,11 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    if args.kernel is not None:
+        workbench = importlib.import_module("convsmith.workbench.check")
+        report = workbench.run(args.kernel, args.seed, args.time_limit)
+        _write(args.json, report.results, selection)
+        return 0 if report.ok else 1
     modules, unavailable = _load(args.backend)
     with _progress() as progress:
         results = [
@@ -281,6 +306,10 @@ def run(args: argparse.Namespace) -> int:
     if failed:
         names = dict.fromkeys(f"{result.backend} {result.op}" for result in failed)
         print(f"failed: {', '.join(names)}")
-    if args.json:
-        args.json.write_text(json.dumps(record(results, selection), indent=1) + "\n")
+    _write(args.json, results, selection)
     return 0 if good else 1
+
+
+def _write(path: Path | None, results: Sequence[Result], selection: Selection) -> None:
+    if path is not None:
+        path.write_text(json.dumps(record(results, selection), indent=1) + "\n")

@@ -270,6 +270,7 @@ def elementwise_cases() -> Iterator[ElementwiseCase]:
     for kind in (*ACTIVATIONS, "add"):
         for shape in SHAPES:
             yield ElementwiseCase(shape, kind)
+    yield ElementwiseCase((3, 1021), "silu")
 
 
 def softmax_cases() -> Iterator[SoftmaxCase]:
@@ -280,6 +281,11 @@ def softmax_cases() -> Iterator[SoftmaxCase]:
         yield SoftmaxCase(shape, offset=-500.0)  # a maximum that starts at 0 would lose these
         yield SoftmaxCase(shape, offset=1e4)  # exp overflows unless the maximum is taken off
         yield SoftmaxCase(shape, masked=True)
+    yield SoftmaxCase((3, 1000))
+    yield SoftmaxCase((2, 520), masked=True)
+    yield SoftmaxCase((3, 521), masked=True)
+    yield SoftmaxCase((2, 4104), spread=20.0)
+    yield SoftmaxCase((3, 257), offset=-500.0)
 
 
 def cross_entropy_cases() -> Iterator[CrossEntropyCase]:

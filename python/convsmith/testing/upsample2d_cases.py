@@ -81,3 +81,6 @@ def upsample2d_cases() -> Iterator[UpsampleCase]:
                 x_shape = (2 if channels == 17 else 1, in_h, in_w, channels)
                 yield UpsampleCase(Resample2dShape.infer(x_shape, (out_h, out_w)), mode)
         yield UpsampleCase(Resample2dShape.infer((0, 3, 3, 4), (6, 6)), mode)
+        yield UpsampleCase(Resample2dShape.infer((2, 3, 4, 24), (5, 7)), mode)
+        yield UpsampleCase(Resample2dShape.infer((1, 5, 6, 24), (4, 3)), mode)
+        yield UpsampleCase(Resample2dShape.infer((1, 2, 2, 40), (9, 8)), mode)  # many users each
