@@ -28,7 +28,7 @@ import numpy as np
 
 import convsmith
 from convsmith import _cpu
-from convsmith.bench.hardware import description
+from convsmith.bench.record import describe_machine
 from convsmith.ops.shapes import Conv2dShape
 
 HERE = Path(__file__).resolve().parent
@@ -62,7 +62,7 @@ def rungs(ladder: str) -> list[str]:
 
 def build(isa: str | None = None, cache: Path = CACHE) -> ctypes.CDLL:
     """All C++ rungs as one library, compiled unless the same sources and flags were before."""
-    sources = [HERE / "fma_peak.cpp", *sorted(HERE.glob("*/cpu/*.cpp"))]
+    sources = sorted(HERE.glob("*/cpu/*.cpp"))
     headers = [HERE / "rung.h", *sorted((ROOT / "csrc" / "cpu").rglob("*.h"))]
     compiler = os.environ.get("CXX", "g++")
     flags = [*FLAGS, *ISA_FLAGS[isa or _cpu.isa()], f"-I{HERE}", f"-I{ROOT / 'csrc'}"]
@@ -159,12 +159,10 @@ def one_thread() -> Iterator[None]:
         _cpu.set_num_threads(before)
 
 
-def fma_peak_gflops(library: ctypes.CDLL, rounds: int = 1_000_000) -> float:
-    result, flop = ctypes.c_float(), ctypes.c_int64()
+def fma_peak_gflops(rounds: int = 1_000_000) -> float:
     start = time.thread_time()
-    numbers = [ctypes.c_int64(rounds), ctypes.c_float(0.999), ctypes.c_float(1e-3)]
-    library.fma_peak(*numbers, ctypes.byref(result), ctypes.byref(flop))
-    return flop.value / (time.thread_time() - start) / 1e9
+    flop = _cpu.yardstick_multiply_add(rounds)
+    return flop / (time.thread_time() - start) / 1e9
 
 
 def seconds(run: Callable[[], Any]) -> float:
@@ -189,7 +187,7 @@ def climb(problem: Problem) -> list[dict[str, Any]]:
         times[name] = [spent] if spent > SLOW_S else []
     peaks = []
     for _ in range(ROUNDS):
-        peaks.append(fma_peak_gflops(problem.library))
+        peaks.append(fma_peak_gflops())
         for name in names:
             if not times[name] or times[name][0] <= SLOW_S:
                 times[name].append(seconds(problem.runner(name)))
@@ -247,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     records = [record for name in options.ladders for record in run(name)]
     if options.record:
-        result = {**description(threads=1), "records": records}
+        result = {"machine": describe_machine(), "records": records}
         options.record.write_text(json.dumps(result, indent=1) + "\n")
 
 
