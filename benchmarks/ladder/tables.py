@@ -29,8 +29,9 @@ def table(result: dict[str, Any], ladder: str) -> str:
             gain = "" if record["gain"] is None else f"x {record['gain']:.2f}"
             cells += [f"{record['gflops']:.1f}", f"{record['share_of_peak']:.1%}", gain]
         lines.append(f"| {rung} | " + " | ".join(cells) + " |")
-    machine = f"{result['cpu']}, {result['isa']}, one thread, commit {result['commit']}"
-    return "\n".join([*lines, "", f"{machine}, {result['date']}."])
+    machine = result["machine"]
+    origin = f"{machine['cpu']}, {machine['isa']}, one thread, commit {machine['commit']}"
+    return "\n".join([*lines, "", f"{origin}, {machine['date'][:10]}."])
 
 
 def insert(text: str, content: str) -> str:

@@ -2,8 +2,8 @@
 //
 // Four neighbours of a window are four channels of one tap, so one address serves them all and they
 // are in the padding together: a quarter of the address arithmetic, and none of the waiting. Wants
-// the input channels in fours. Rows are 20 floats apart: a multiple of 16 bytes, and eight rows
-// still start in eight different groups of four banks.
+// the input channels in fours. The price: rows must be multiples of 16 bytes apart. With 20 floats
+// eight of them start in different banks, and of the 16 that a warp reads two and two meet.
 #include "window.cuh"
 
 namespace convsmith::cuda::ladder {

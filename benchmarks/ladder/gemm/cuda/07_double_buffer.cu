@@ -3,8 +3,8 @@
 //
 // In 06 a block waits for global memory in every step. Now a step's tiles were asked for one step
 // earlier, and the wait is hidden behind 64 x 8 multiply-adds a thread. The copies go past the
-// registers, so A stays as it lies in memory, row by row; a row is padded by 4 floats, so that the
-// 16 rows that a warp reads at once start in different banks.
+// registers, so A stays as it lies in memory, row by row, and is read number by number; a row is
+// padded by 4 floats, so that the two rows that a warp reads at once lie in different banks.
 #include "cuda/device.cuh"
 #include "rungs.h"
 
