@@ -54,7 +54,7 @@ class _Device:
 cuda = types.SimpleNamespace(
     is_available=lambda: {available},
     runtime=types.SimpleNamespace(getDevice=lambda: {current}),
-    get_current_stream=lambda: types.SimpleNamespace(ptr=4711),
+    get_current_stream=lambda: types.SimpleNamespace(ptr=4712),
     Device=_Device,
 )
 
