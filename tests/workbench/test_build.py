@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
+import numpy as np
 import pytest
 from conftest import needs_compiler
 
@@ -69,6 +70,35 @@ def test_built_once_and_again_after_a_change(new, monkeypatch):
     (folder / "helper.h").write_text("// a header beside the source counts too\n")
     second = build.library(kernel_of(folder, "add", ".cpp"))
     assert second != first and second.exists() and not first.exists()
+
+
+def test_what_counts_of_the_kernels_folder(new):
+    folder = new("add", "cpp")
+
+    def after(name):
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("// changed\n")
+        return build.library(kernel_of(folder, "add", ".cpp"))
+
+    last = build.library(kernel_of(folder, "add", ".cpp"))
+    for name in (".git/index", "sub/__pycache__/a.h", "notes.py"):
+        assert after(name) == last
+    for name in ("sub/a.h", "sub/deeper/b", "table.def"):
+        assert after(name) != last
+        last = build.library(kernel_of(folder, "add", ".cpp"))
+
+
+def test_a_changed_header_in_a_folder_below(new):
+    folder = new("add", "cpp", "a[i] + b[i];", "a[i] + b[i] + MORE;")
+    source = folder / "add.cpp"
+    source.write_text('#include "sub/more.h"\n' + source.read_text())
+    (folder / "sub").mkdir()
+    for more in (2, 5):
+        (folder / "sub" / "more.h").write_text(f"#define MORE {more}\n")
+        y = np.zeros((1, 3), np.float32)
+        load_kernel(folder).add(np.ones_like(y), np.ones_like(y), y)
+        assert (y == 2 + more).all()
 
 
 def test_flags(new):

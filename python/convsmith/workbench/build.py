@@ -115,7 +115,7 @@ def _kept(kernel: Kernel, target: str, command: Sequence[str], more: Sequence[st
     path = kernel.path.resolve()
     if not path.exists():
         raise KernelError(f"{kernel.name}: source: got {kernel.path}, which does not exist")
-    files = sorted(file for file in path.parent.iterdir() if file.suffix in _SOURCES)
+    files = _own_files(path.parent)
     files += [*_files(include_folder() / "cuda"), *_files(include_folder() / "workbench")]
     files += [include_folder() / "shapes.h"]
     state = digest([*command, *more, _release(command[0]), _entry(kernel, target), *files])
@@ -193,6 +193,15 @@ def _compiler() -> list[str]:
 def _release(compiler: str) -> str:
     """What the compiler says of itself, so that another one builds anew."""
     return subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
+
+
+def _own_files(folder: Path) -> list[Path]:
+    """What a kernel may include: all in its folder and below, but for Python and hidden folders."""
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name[0] != "." and name != "__pycache__"]
+        found += [Path(parent, name) for name in names if not name.endswith((".py", ".pyc"))]
+    return sorted(file for file in found if file.is_file())
 
 
 def _files(folder: Path) -> list[Path]:
