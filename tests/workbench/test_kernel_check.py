@@ -230,6 +230,20 @@ def test_a_cuda_kernel_that_never_ends(new):
     ] * 2
 
 
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["cpp", "cuda"])
+def test_a_kernel_that_prints_without_ending_the_line(new, language):
+    folder = new("add", language)
+    source = folder / ("add.cpp" if language == "cpp" else "add.cu")
+    text = source.read_text()
+    at = text.index("{", text.index("void add(")) + 1
+    source.write_text(f'#include <cstdio>\n{text[:at]}\n  std::printf("seen");{text[at:]}')
+    report = check_kernel(folder, time_limit=5.0)
+    assert report.ok, [stage.failures for stage in report.stages]
+    assert "seen" in report.printed
+
+
 def test_a_race_checker_that_wants_a_fixed_layout_of_memory(tmp_path):
     program = tmp_path / "program"
     # As the race checker does: no start where the layout is randomised.
