@@ -132,6 +132,21 @@ def test_a_failed_build_leaves_nothing(tmp_path, monkeypatch):
     assert [file.name for file in made.iterdir()] == ["whole"]
 
 
+def test_the_slower_of_two_builders_leaves_what_the_faster_one_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def faster(folder):
+        (folder / "file").write_text("faster")
+
+    def slower(folder):
+        (folder / "file").write_text("slower")
+        cache.keep("name", "state", faster)
+
+    made = cache.keep("name", "state", slower)
+    assert (made / "file").read_text() == "faster"
+    assert list(made.parent.iterdir()) == [made]
+
+
 def test_cupy_arrays_without_nvcc(new, monkeypatch):
     monkeypatch.setattr(machine, "nvcc", lambda: ("", ""))
     with pytest.raises(KernelError, match=r"no nvcc to compile .*add.cu with"):

@@ -51,7 +51,8 @@ def keep(name: str, state: str, make: Callable[[Path], None]) -> Path:
     try:
         make(work)
         for old in parent.iterdir():
-            if not old.name.startswith("making-"):
+            # Another process may have made this state meanwhile, and be using it.
+            if old != kept and not old.name.startswith("making-"):
                 shutil.rmtree(old, ignore_errors=True)
         try:
             work.rename(kept)
