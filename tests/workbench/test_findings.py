@@ -54,6 +54,15 @@ def test_a_race_names_both_lines_of_the_kernel_and_the_write_first():
     ]
 
 
+def test_a_race_that_was_cut_off_says_nothing():
+    for end in ("  Read of size", "    #1 conv_kernel", "  Previous write"):
+        assert findings(RACE[: RACE.index(end)], MINE) == []
+    whole = findings(RACE, MINE)
+    one_side = RACE.replace("  Previous write of size", "  Something else of size")
+    assert findings(one_side, MINE) == ["conv.cu:59: race, of which only one side is known"]
+    assert findings(RACE + RACE[: RACE.index("  Previous write")], MINE) == whole
+
+
 def test_an_access_outside_names_line_and_array():
     assert findings(OUTSIDE, MINE) == [
         "conv.cu:51: invalid read of 4 bytes: 4 bytes past the end of 'x' of 80 bytes"

@@ -21,7 +21,8 @@ def findings(text: str, folder: Path) -> list[str]:
     found: dict[str, None] = {}
     for i, line in enumerate(lines):
         if "WARNING: ThreadSanitizer: data race" in line:
-            found.setdefault(_race(_report(lines, i), folder))
+            if race := _race(_report(lines, i), folder):
+                found.setdefault(race)
         elif match := _ERROR.search(line):
             found.setdefault(_error(match[1], lines, i, folder))
         elif match := _UNDEFINED.match(line):
@@ -31,7 +32,7 @@ def findings(text: str, folder: Path) -> list[str]:
 
 def _report(lines: list[str], start: int) -> list[str]:
     end = next((i for i in range(start, len(lines)) if lines[i].startswith("SUMMARY")), len(lines))
-    return lines[start:end]
+    return lines[start : end + 1]
 
 
 def _place(stack: list[str], folder: Path) -> str:
@@ -55,10 +56,14 @@ def _stack(report: list[str], start: int) -> list[str]:
 
 
 def _race(report: list[str], folder: Path) -> str:
+    """Empty for a report that was cut off."""
     accesses = []
     for i, line in enumerate(report):
         if match := _RACE_ACCESS.match(line):
             accesses.append((_place(_stack(report, i), folder), match[1].lower()))
+    if len(accesses) < 2:
+        whole = report[-1].startswith("SUMMARY")  # else the process ended while it was written
+        return f"{_place(report, folder)}: race, of which only one side is known" if whole else ""
     # The write first: behind it a barrier is missing.
     (first, what), (second, other) = sorted(accesses, key=lambda access: access[1] != "write")[:2]
     return (
