@@ -225,7 +225,7 @@ void launch(const char* op, void (*kernel)(Params...), Grid grid, int threads,
 // Poisoned, and flush against an unmapped page.
 class Workspace {
  public:
-  Workspace(size_t bytes, Stream, const char* = "") : block_(bytes, "workspace") {}
+  Workspace(size_t bytes, Stream, const char*) : block_(bytes, "workspace") {}
 
   void* data() const { return block_.data(); }
   template <class T>

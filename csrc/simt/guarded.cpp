@@ -19,8 +19,10 @@ constexpr size_t kUnmapped = 1 << 20;   // on both sides: an index that is wrong
 constexpr unsigned char kBand = 0xFE;   // as a float -1.7e38: a read that reaches a result shows
 constexpr unsigned char kPoison = 0xFF;
 
+// Of this thread: the one that makes a block also launches the kernels that use it, and several may
+// be at it at once. No lock, since to the race checker a lock would order the kernel's threads.
 std::vector<GuardedBlock*>& alive() {
-  static std::vector<GuardedBlock*> blocks;
+  static thread_local std::vector<GuardedBlock*> blocks;
   return blocks;
 }
 

@@ -343,3 +343,11 @@ def test_empty_batch() -> None:
     assert y.shape == (0, 3)
     assert ours.backward(y, cache).shape == empty.shape
     assert not np.any(ours.parameters()[0].grad)
+
+
+@pytest.mark.parametrize("dtype", [">f4", "float64", "longdouble", "int32"])
+def test_states_of_other_number_types_are_converted(dtype: str) -> None:
+    layer = nn.Linear(3, 2)
+    state = {key: np.round(array * 9).astype(dtype) for key, array in layer.state_dict().items()}
+    layer.load_state_dict(state)
+    np.testing.assert_array_equal(layer.weight.data, state["weight"].astype(np.float32))

@@ -298,3 +298,14 @@ def test_the_float32_copies_are_saved_and_follow_the_parameters() -> None:
     parameter.data[...] = 3
     step(parameter, optimizer, 1)
     np.testing.assert_array_equal(parameter.data, np.full(7, 3, np.float16))
+
+
+def test_a_parameter_that_became_narrow_is_saved_with_its_copy() -> None:
+    layer = nn.Linear(2, 2)
+    optimizer = SGD(layer.parameters(), lr=0.1)
+    for parameter in layer.parameters():
+        parameter.grad = np.ones(parameter.shape, np.float32)
+    optimizer.step()
+    layer.astype("float16")
+    state = optimizer.state_dict()
+    np.testing.assert_array_equal(state["master.0"], layer.weight.data.astype(np.float32))

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from simt_program import run
+
+from convsmith.backends import use_backend
+from convsmith.ops.norm import batch_norm_forward
 
 simt = pytest.importorskip("convsmith.backends.simt")
 if simt.unavailable_reason():
@@ -127,3 +132,21 @@ def test_empty_is_poisoned():
     assert np.isnan(simt.empty((3, 4), np.float32)).all()
     assert simt.empty((), np.float16).shape == ()
     assert (simt.empty((5,), np.uint8) == 255).all()
+
+
+def test_several_python_threads_at_once():
+    """Their arrays come and go while another's kernel runs; kernels run one at a time."""
+    x = np.random.default_rng(0).standard_normal((1, 2, 2, 8)).astype(np.float32)
+    ones = np.ones(8, np.float32)
+
+    def forward(_):
+        with use_backend("simt"):
+            return batch_norm_forward(x, ones, ones, eps=1e-5)[0].tobytes()
+
+    usual, before = forward(0), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(forward, range(2000))) == {usual}
+    finally:
+        sys.setswitchinterval(before)

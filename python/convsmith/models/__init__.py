@@ -41,10 +41,11 @@ MODELS = {
 
 
 def find_model(name: str) -> Model:
-    """The model of that name. Raises ValueError naming the models there are."""
+    """The model of that name. Raises ValueError naming the models there are, near ones first."""
     if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=3) or list(MODELS)
-        raise ValueError(f"model: got {name!r}, wanted one of {', '.join(near)}")
+        near = difflib.get_close_matches(name, MODELS, n=3)
+        known = ", ".join(dict.fromkeys((*near, *MODELS)))
+        raise ValueError(f"model: got {name!r}, wanted one of {known}")
     return MODELS[name]
 
 

@@ -184,7 +184,7 @@ class Layer:
                 if len(shape) == 4 and (shape[0], *shape[2:], shape[1]) == own[key].shape:
                     hint = "; it fits as convsmith.to_nhwc makes it"
                 problems.append(f"{key}: got shape {shape}, wanted {own[key].shape}{hint}")
-            elif dtype.kind not in "iub" and not is_float(dtype):
+            elif dtype.kind not in "iufb" and not is_float(dtype):
                 problems.append(f"{key}: got dtype {dtype}, wanted {own[key].dtype}")
             elif not getattr(own[key].flags, "writeable", True):
                 problems.append(f"{key}: the array in the model is read-only")

@@ -93,9 +93,7 @@ class Optimizer:
             state[f"step.{index}"] = step
             parameter = self.parameters[index]
             for name in self._slots_of(parameter) if step > 0 else ():
-                # Not there yet if SGD's momentum was set since the last step.
-                array = slots.get(name)
-                state[f"{name}.{index}"] = _zeros(parameter) if array is None else array.copy()
+                state[f"{name}.{index}"] = _slot(slots, name, parameter).copy()
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -167,7 +165,7 @@ class Optimizer:
                     given = np.asarray(given)
                 if given.shape != parameter.shape:
                     problems.append(f"{key}: got shape {given.shape}, wanted {parameter.shape}")
-                elif given.dtype.kind not in "iu" and not is_float(given.dtype):
+                elif given.dtype.kind not in "iuf" and not is_float(given.dtype):
                     wanted = wide_dtype(parameter.dtype)
                     problems.append(f"{key}: got dtype {given.dtype}, wanted {wanted}")
                 else:
@@ -204,6 +202,18 @@ def _master(slots: dict[str, Array], data: Array) -> Array:
     if master is None or not bool((master.astype(data.dtype) == data).all()):
         master = slots["master"] = data.astype(wide_dtype(data.dtype))
     return master
+
+
+def _slot(slots: dict[str, Array], name: str, parameter: Parameter) -> Array:
+    """What the next step would find: not there yet if SGD's momentum was set, or the parameter
+    converted to 16 bits, since the last one."""
+    if name in slots:
+        return slots[name]
+    return (
+        parameter.data.astype(wide_dtype(parameter.dtype))
+        if name == "master"
+        else _zeros(parameter)
+    )
 
 
 def _zeros(parameter: Parameter) -> Array:

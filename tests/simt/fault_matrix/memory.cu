@@ -191,7 +191,7 @@ void narrow_index(bool bad) {
 }
 
 void workspace_not_cleared(bool bad) {
-  const Workspace sums(kThreads * sizeof(float), nullptr);
+  const Workspace sums(kThreads * sizeof(float), nullptr, "sums");
   if (!bad) fill_zero("workspace", sums.data(), kThreads * sizeof(float), nullptr);
   for (int64_t i = 0; i < kThreads; ++i) {
     if (sums.as<float>()[i] + 1.0f != 1.0f) throw WrongResult("the workspace is not zero");
