@@ -6,6 +6,7 @@ import argparse
 import json
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from convsmith.testing import check, report
 from convsmith.testing.cases import cases_for
 from convsmith.testing.check import Selection, run_case, run_check
 from convsmith.testing.problem import Case, Out, Problem
+from convsmith.workbench import Kernel
+from convsmith.workbench import check as kernel_check
+from convsmith.workbench.check import KernelReport, Stage
 
 
 class Planted:
@@ -326,6 +330,49 @@ def test_cases_and_files_that_do_not_exist_are_refused(
     assert "--case: got 'elementwise-add-2', wanted the name of a case" in capsys.readouterr().err
     assert command(monkeypatch, Planted(), "--json", "/no/such/folder/file.json") == 2
     assert "wanted a file in a folder that exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--dtype", "float32"),
+        ("--fill", "integer"),
+        ("--batch", "0"),
+        ("--op", "add"),
+        ("--exact",),
+    ],
+)
+def test_options_that_a_kernel_of_ones_own_would_ignore(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, None, "--kernel", "mine", *words) == 2
+    assert f"check: {words[0]}: got one with --kernel, wanted none" in capsys.readouterr().err
+
+
+def test_the_record_of_a_kernel_has_its_stages(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    results = run_check(("add",), [Planted()])[:2]
+    bad = replace(results[1], ok=False)
+    stages = [
+        Stage("results", runs=2, failures=["add on a case (real): y"]),
+        Stage("races", runs=3, failures=["add.cu:5: race"], not_run=4),
+    ]
+    report_of_it = KernelReport(Kernel(op="add", source="add.cu"), stages, [results[0], bad])
+    monkeypatch.setattr(kernel_check, "run", lambda *arguments: report_of_it)
+    file = tmp_path / "check.json"
+    words = ("--kernel", "my folder", "--seed", "7", "--json", str(file))
+    assert command(monkeypatch, None, *words) == 1
+    found = json.loads(file.read_text())
+    again = "convsmith check --kernel 'my folder' --seed 7"
+    assert found["failures"] == 2 and found["command"] == again
+    assert [run.get("command") for run in found["runs"]] == [None, again]
+    assert found["stages"][1] == {
+        "title": "races",
+        "runs": 3,
+        "failures": ["add.cu:5: race"],
+        "not_run": 4,
+    }
 
 
 def test_a_network_is_checked_layer_by_layer(monkeypatch: pytest.MonkeyPatch) -> None:

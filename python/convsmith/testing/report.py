@@ -23,9 +23,13 @@ from convsmith.testing.problem import FILLS
 
 _MOST_FAILURES = 5  # printed per backend and op
 
+TIME_LIMIT = 30.0  # seconds for one case of --kernel
+
 _DTYPES = ("float32", "float16", "bfloat16")
 
-_NOT_WITH_KERNEL = ("op", "backend", "isa", "algorithm", "network", "case", "exact")
+_NOT_WITH_KERNEL = (
+    *("op", "backend", "isa", "algorithm", "dtype", "network", "batch", "case", "fill", "exact"),
+)
 
 _NOTE = f"""\
 worst: the largest error as a share of its tolerance (testing/tolerance.py); up to 1 is good.
@@ -65,16 +69,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help='algorithms to run, such as "direct"; default: "auto" and each that a backend lists',
     )
-    add("--dtype", nargs="+", choices=_DTYPES, default=["float32"], help="default: float32")
+    add("--dtype", nargs="+", choices=_DTYPES, help="default: float32")
     add(
         "--network",
         nargs="+",
         choices=NETWORKS,
         help="the convolution layers of these networks, at their real sizes, instead of the list",
     )
-    add("--batch", type=int, default=1, help="images a layer of --network gets (%(default)s)")
+    add("--batch", type=int, help="images a layer of --network gets; default: 1")
     add("--case", nargs="+", metavar="ID", help="only the cases of these names")
-    add("--fill", nargs="+", choices=FILLS, default=list(FILLS), help="default: both")
+    add("--fill", nargs="+", choices=FILLS, help="default: both")
     add("--exact", action="store_true", help="only integers, whose sums must be right to the bit")
     add(
         "--seed",
@@ -91,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--time-limit",
         type=float,
-        default=30.0,
+        default=TIME_LIMIT,
         metavar="SECONDS",
         help="for one case of --kernel (default: %(default)s)",
     )
@@ -99,20 +103,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def selection_of(args: argparse.Namespace) -> Selection:
     return Selection(
-        dtypes=tuple(args.dtype),
+        dtypes=tuple(args.dtype or ("float32",)),
         algorithms=tuple(args.algorithm) if args.algorithm else None,
-        fills=("integer",) if args.exact else tuple(args.fill),
+        fills=("integer",) if args.exact else tuple(args.fill or FILLS),
         cases=tuple(args.case) if args.case else None,
         seed=args.seed,
         networks=tuple(args.network or ()),
-        batch=args.batch,
+        batch=1 if args.batch is None else args.batch,
     )
 
 
 def check_arguments(args: argparse.Namespace, selection: Selection, ops: Sequence[str]) -> None:
     """ValueError for what would otherwise end in an empty table, in no record, or be ignored."""
     for name in _NOT_WITH_KERNEL if args.kernel is not None else ():
-        if getattr(args, name):
+        if getattr(args, name) is not None and getattr(args, name) is not False:
             raise ValueError(
                 f"check: --{name}: got one with --kernel, wanted none: a kernel of your own is "
                 "checked whole, as its kernel.py describes it"
@@ -248,14 +252,39 @@ def _run_module(
     return results
 
 
-def record(results: Sequence[Result], selection: Selection) -> dict[str, Any]:
+def kernel_reproduction(args: argparse.Namespace) -> str:
+    """The command that checks this kernel again; it has no single runs."""
+    words = ["convsmith", "check", "--kernel", args.kernel]
+    words += ["--seed", str(args.seed)] if args.seed != DEFAULT_SEED else []
+    words += ["--time-limit", f"{args.time_limit:g}"] if args.time_limit != TIME_LIMIT else []
+    return shlex.join(words)
+
+
+def kernel_record(report: Any, args: argparse.Namespace, selection: Selection) -> dict[str, Any]:
+    """What --json writes of a KernelReport: its stages, whose failures count, and the runs."""
+    command = kernel_reproduction(args)
+    found = record(report.results, selection, lambda result: command)
+    stages = [
+        {key: getattr(stage, key) for key in ("title", "runs", "failures", "not_run")}
+        for stage in report.stages
+    ]
+    # A run that failed is a failure of its stage.
+    failures = sum(len(stage.failures) for stage in report.stages)
+    return {**found, "failures": failures, "command": command, "stages": stages}
+
+
+def record(
+    results: Sequence[Result],
+    selection: Selection,
+    command: Callable[[Result], str] | None = None,
+) -> dict[str, Any]:
     """What --json writes: each run, with the command that does it again where it failed."""
     runs = []
     for result in results:
         run = asdict(result)
         run["share"] = result.share if result.share < math.inf else None
         if not result.ok:
-            run["command"] = reproduction(result, selection)
+            run["command"] = command(result) if command else reproduction(result, selection)
         runs.append(run)
     failures = sum(not result.ok for result in results)
     return {"selection": asdict(selection), "failures": failures, "runs": runs}
@@ -287,7 +316,7 @@ def run(args: argparse.Namespace) -> int:
     if args.kernel is not None:
         workbench = importlib.import_module("convsmith.workbench.check")
         report = workbench.run(args.kernel, args.seed, args.time_limit)
-        _write(args.json, report.results, selection)
+        _write(args.json, kernel_record(report, args, selection))
         return 0 if report.ok else 1
     modules, unavailable = _load(args.backend)
     with _progress() as progress:
@@ -306,10 +335,10 @@ def run(args: argparse.Namespace) -> int:
     if failed:
         names = dict.fromkeys(f"{result.backend} {result.op}" for result in failed)
         print(f"failed: {', '.join(names)}")
-    _write(args.json, results, selection)
+    _write(args.json, record(results, selection))
     return 0 if good else 1
 
 
-def _write(path: Path | None, results: Sequence[Result], selection: Selection) -> None:
+def _write(path: Path | None, found: dict[str, Any]) -> None:
     if path is not None:
-        path.write_text(json.dumps(record(results, selection), indent=1) + "\n")
+        path.write_text(json.dumps(found, indent=1) + "\n")
