@@ -153,6 +153,12 @@ def test_cupy_arrays_without_nvcc(new, monkeypatch):
         load_kernel(new("add", "cuda"), "cupy")
 
 
+@pytest.mark.parametrize(("language", "arrays"), [("cpp", "cupy"), ("cuda", "torch")])
+def test_arrays_that_a_kernel_cannot_take(new, language, arrays):
+    with pytest.raises(ValueError, match=f"mine: arrays: got '{arrays}' for add in C.*, wanted"):
+        load_kernel(new("add", language), arrays)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not machine.nvcc()[0], reason="no nvcc")
 @pytest.mark.parametrize("op", SIGNATURES)

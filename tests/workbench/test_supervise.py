@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import pytest
@@ -16,6 +17,7 @@ for name in map(str.strip, sys.stdin):
     if kind == "crash": ctypes.string_at(0)
     if kind == "abort": os.abort()
     if kind == "exit": os._exit(3)
+    if kind == "realtime": os.kill(os.getpid(), 40)
     if kind == "hang": time.sleep(60)
     if kind == "talk": print("end of the world", flush=True); os.write(2, b"about " + name.encode())
     print("end", name, "answer of", name, flush=True)
@@ -50,6 +52,7 @@ def test_every_case_has_its_answer_and_its_output():
         ("crash", "ended the process by SIGSEGV (Segmentation fault)"),
         ("abort", "ended the process by SIGABRT (Aborted)"),
         ("exit", "ended the process with exit code 3"),
+        ("realtime", f"ended the process by signal 40 ({signal.strsignal(40)})"),
     ],
 )
 def test_a_lost_process_is_its_cases_failure_alone(name, why):

@@ -164,7 +164,7 @@ def load_kernel(path: str | Path, arrays: str = "numpy") -> KernelBackend:
 
     arrays: "numpy", or "cupy" for a CUDA kernel that nvcc is to compile for the GPU.
     Raises FileNotFoundError where there is no kernel, KernelError for one that does not say what
-    it is or does not build.
+    it is or does not build, ValueError for arrays that it cannot take.
     """
     file = Path(path)
     file = file / "kernel.py" if file.is_dir() else file
@@ -174,6 +174,11 @@ def load_kernel(path: str | Path, arrays: str = "numpy") -> KernelBackend:
         )
     kernel = _run_file(file)
     kernel = replace(kernel, name=kernel.name or file.resolve().parent.name, folder=file.parent)
+    if arrays != "numpy" and (arrays, kernel.language) != ("cupy", "cuda"):
+        raise ValueError(
+            f"{kernel.name}: arrays: got {arrays!r} for {kernel.description}, wanted 'numpy', or "
+            "'cupy' for a kernel in CUDA"
+        )
     if kernel.language == "python":
         return KernelBackend(kernel, _function(kernel))
     if arrays == "numpy":

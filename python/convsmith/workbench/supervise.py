@@ -137,7 +137,10 @@ class _Process:
             return f"did not end within {time_limit:g} s"
         if code >= 0:
             return f"ended the process with exit code {code}"
-        name = signal.Signals(-code).name
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:  # most real-time signals have none
+            name = f"signal {-code}"
         return f"ended the process by {name} ({signal.strsignal(-code)})"
 
     def errors(self) -> str:
