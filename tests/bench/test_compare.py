@@ -131,6 +131,23 @@ def test_the_clock_is_the_walls_unless_the_machine_was_busy() -> None:
     assert "processor" in {change.clock for change in busy.changes}
 
 
+def test_lost_parallelism_is_seen_on_a_busy_machine() -> None:
+    old, new = made(1, **BUSY), made(2, **BUSY)
+    for both, wall in ((old, 1.0), (new, 2.0)):
+        row = both["rows"][PLANTED]
+        row["threads"] = 2
+        row["contenders"]["native_cpu"]["samples"] = {
+            "ms": [wall + 3] * REPEATS,
+            "cpu_ms": [2.0] * REPEATS,
+            "waited_ms": [3.0] * REPEATS,
+            "switches": [0] * REPEATS,
+        }
+        for stick in ("multiply_add", "copy"):  # as fast in both
+            row["yardstick"][stick] = old["rows"][PLANTED]["yardstick"][stick]
+    (change,) = compare.compare(old, new).slower
+    assert change.clock == "processor" and change.ratio == pytest.approx(2)
+
+
 def test_rows_without_yardsticks_and_errors() -> None:
     old, new = made(1), made(2)
     for row in old["rows"] + new["rows"]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from convsmith.bench import timing
+from convsmith.bench.limits import _peak
 from convsmith.bench.statistics import (
     PROCESSOR,
     WALL,
@@ -103,9 +104,17 @@ def test_the_clock_for_a_comparison() -> None:
     busy = made([10, 31, 32, 40], [8, 9, 9, 9], [0, 20, 20, 30])
     unknown = made([10, 31, 32, 40], [0, 0, 0, 0], [0, 20, 20, 30])
     assert clock_for(quiet, quiet) == WALL and typical_ms(quiet, WALL, 2) == 11
-    assert clock_for(quiet, busy) == PROCESSOR and typical_ms(busy, PROCESSOR, 2) == 8.75 / 2
+    assert clock_for(quiet, busy) == PROCESSOR and typical_ms(busy, PROCESSOR, 1) == 10
     assert clock_for(unknown) == WALL
-    assert spread(quiet, WALL) == pytest.approx(0.5 / 11)
+    assert spread(quiet, WALL, 2) == pytest.approx(0.5 / 11)
+
+
+def test_what_waiting_hides_does_not_halve_serial_code() -> None:
+    serial = made([30, 30, 31], [10, 10, 10], [20, 20, 20])
+    parallel = made([20, 21, 20], [20, 20, 20], [20, 22, 20])
+    assert typical_ms(serial, PROCESSOR, 2) == 10  # not 5
+    assert typical_ms(parallel, PROCESSOR, 2) == 10 and spread(parallel, PROCESSOR, 2) == 0
+    assert _peak(1e7, serial, 2) == pytest.approx(1.0)
 
 
 def test_geometric_mean_location_and_spread() -> None:

@@ -1,7 +1,8 @@
 """Which rows of two records differ by more than the noise of their measurement.
 
 A row's time is the lower quartile of its samples: wall time where both records have enough
-undisturbed samples of everything that counts, else processor time. Others on the machine change
+undisturbed samples of everything that counts, else what the row took at least without the others,
+from processor time and the time spent waiting (statistics.alone_ms). Others on the machine change
 that only a little: a thread that had to give way finds its caches filled by others. What a switch
 costs the kernel lies between nothing and reading the second-level cache anew, so new / old is
 computed for both, and only what holds for both counts.
@@ -107,7 +108,7 @@ def _expected(row: Row, clock: str) -> tuple[float, float]:
         return 0.0, 0.0
     parts = []
     for samples, unit in zip(sticks, ("flop", "bytes"), strict=True):
-        centre, error = location(values(samples, clock))
+        centre, error = location(values(samples, clock, row["threads"]))
         parts.append((row[unit] / row["yardstick"][unit] * math.exp(centre), error))
     total = sum(ms for ms, _ in parts)
     if total <= 0:
@@ -115,12 +116,24 @@ def _expected(row: Row, clock: str) -> tuple[float, float]:
     return math.log(total), math.hypot(*(ms / total * error for ms, error in parts))
 
 
+def _without_refills(samples: Samples, refill_ms: float) -> Samples:
+    """As if no switch had emptied the caches, where each cost that much."""
+    saved = [refill_ms * count for count in samples.switches]
+    return Samples(
+        [ms - less for ms, less in zip(samples.ms, saved, strict=True)],
+        [ms - less for ms, less in zip(samples.cpu_ms, saved, strict=True)],
+        samples.waited_ms,
+        samples.switches,
+    )
+
+
 def _normalised(row: Row, samples: Samples, clock: str, refill_ms: float) -> tuple[float, float]:
     """(logarithm of the row's time over what the yardsticks expect, its standard error)."""
-    times = values(samples, clock)
+    times = values(samples, clock, row["threads"])
     if clock == PROCESSOR:
-        pairs = zip(times, samples.switches, strict=True)
-        times = [max(ms - refill_ms * count, ms * _LEAST_SHARE) for ms, count in pairs]
+        relieved = values(_without_refills(samples, refill_ms), clock, row["threads"])
+        pairs = zip(times, relieved, strict=True)
+        times = [max(less, ms * _LEAST_SHARE) for ms, less in pairs]
     centre, error = location(times)
     expected, uncertain = _expected(row, clock)
     return centre - expected, math.hypot(error, uncertain)

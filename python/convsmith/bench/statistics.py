@@ -18,8 +18,8 @@ _RESAMPLES = 400
 def clock_for(*contenders: Samples) -> str:
     """The clock on which these can be compared.
 
-    The wall's where each had enough undisturbed samples. Else processor time, which hardly changes
-    when others use the machine, if the system tells it.
+    The wall's where each had enough undisturbed samples. Else what is left without the others, see
+    alone_ms, if the system tells processor time.
     """
     quiet = all(len(s.undisturbed()) >= min(_LEAST_UNDISTURBED, len(s.ms)) for s in contenders)
     if quiet or not all(min(s.cpu_ms) > 0 for s in contenders):
@@ -27,22 +27,33 @@ def clock_for(*contenders: Samples) -> str:
     return PROCESSOR
 
 
-def values(samples: Samples, clock: str) -> list[float]:
+def alone_ms(samples: Samples, threads: int | None) -> list[float]:
+    """What each call would have taken alone on the machine, at least.
+
+    No less than the processor time, shared by the threads; and no less than the time on the wall
+    without all that its threads waited for others. The second is the larger one for code that
+    keeps fewer threads busy than it might.
+    """
+    triples = zip(samples.ms, samples.cpu_ms, samples.waited_ms, strict=True)
+    return [max(cpu / (threads or 1), ms - waited) for ms, cpu, waited in triples]
+
+
+def values(samples: Samples, clock: str, threads: int | None) -> list[float]:
     """Milliseconds by that clock: the undisturbed ones, if any, of the wall's."""
-    return samples.cpu_ms if clock == PROCESSOR else samples.undisturbed() or samples.ms
+    if clock == PROCESSOR:
+        return alone_ms(samples, threads)
+    return samples.undisturbed() or samples.ms
 
 
 def typical_ms(samples: Samples, clock: str, threads: int | None) -> float:
-    """The median on the wall; by the other clock the lower quartile (what disturbs it only adds),
-    shared by the threads: what the call would take alone on the machine, at least."""
-    if clock == WALL:
-        return float(np.median(values(samples, clock)))
-    return float(np.percentile(values(samples, clock), 25)) / (threads or 1)
+    """The median on the wall; by the other clock the lower quartile: what disturbs only adds."""
+    percent = 50 if clock == WALL else 25
+    return float(np.percentile(values(samples, clock, threads), percent))
 
 
-def spread(samples: Samples, clock: str) -> float:
+def spread(samples: Samples, clock: str, threads: int | None) -> float:
     """Half the distance between the quartiles, as a share of the median."""
-    low, middle, high = np.percentile(values(samples, clock), (25, 50, 75))
+    low, middle, high = np.percentile(values(samples, clock, threads), (25, 50, 75))
     return float((high - low) / 2 / middle) if middle > 0 else 0.0
 
 

@@ -60,7 +60,7 @@ def lines_of(row: Row) -> Iterator[Line]:
                 name,
                 "",
                 ms,
-                spread(samples_of(entry), clock),
+                spread(samples_of(entry), clock, row["threads"]),
                 clock == PROCESSOR,
                 None if limit is None else limit / ms,
                 tuple((library, theirs / ms) for library, theirs in best.items()),
@@ -150,7 +150,10 @@ def shares(rows: Sequence[Row]) -> dict[str, float]:
     return {name: geometric_mean(values) for name, values in found.items()}
 
 
-BUSY = "busy: others had the processors, so the times of that row are processor time over threads"
+BUSY = (
+    "busy: others had the processors, so the times of that row are what it took at least without "
+    "them: processor time over threads, or the time on the wall less that spent waiting"
+)
 
 
 def summary(record: Record) -> Iterator[str]:
