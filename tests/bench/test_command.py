@@ -109,6 +109,12 @@ def test_a_run_with_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "13 compared, 0 slower, 0 faster" in capsys.readouterr().out
 
 
+def test_a_selection_that_no_backend_can_run_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--network", "matrices", "--layer", "skinny 1x", "--dtype", "float16"]
+    assert cli.main(["bench", *words, "--threads", "1"]) == 2
+    assert "got native_cpu with float16, which can run none of" in one_line(capsys)
+
+
 def test_layers_directions_and_algorithms(capsys: pytest.CaptureFixture[str]) -> None:
     chosen = ["--layer", "conv2", "--direction", "forward", "--algorithm", "all"]
     assert cli.main([*QUICK, *chosen, "--threads", "1"]) == 0

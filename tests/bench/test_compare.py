@@ -163,6 +163,15 @@ def test_rows_without_yardsticks_and_errors() -> None:
     assert "39 compared, 0 slower, 0 faster" in text
 
 
+def test_yardsticks_of_one_record_alone_are_not_used() -> None:
+    old, new = made(1), made(2)
+    for row in new["rows"]:
+        row["yardstick"] = None
+    found = compare.compare(old, new)
+    assert not found.slower and not found.faster
+    assert all(0.8 < change.ratio < 1.25 for change in found.changes)
+
+
 def test_nothing_in_common_is_an_error() -> None:
     new = made(2)
     for row in new["rows"]:

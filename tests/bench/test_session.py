@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from convsmith import _cpu
+from convsmith.backends import reference
 from convsmith.bench import record, table
 from convsmith.bench.session import Plan, Session
 from convsmith.bench.work import Contender, Work
@@ -147,6 +148,16 @@ def test_every_algorithm() -> None:
         names = [name for name in row["contenders"] if name.startswith("native_cpu")]
         assert names == [f"native_cpu {name}" for name in listed]
         assert any(name.startswith("reference") for name in row["contenders"])
+
+
+def test_a_backend_without_a_list_of_algorithms_has_one_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reference, "algorithms", lambda op, dtype, shape: ())
+    plan = Plan(some("conv2d_forward"), ["native_cpu", "reference"], algorithms=("direct",))
+    plan.repeats = 1
+    for row in run(plan)["rows"]:
+        assert not row["contenders"]["reference"]["error"]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])

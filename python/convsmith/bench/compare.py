@@ -127,16 +127,14 @@ def _without_refills(samples: Samples, refill_ms: float) -> Samples:
     )
 
 
-def _normalised(row: Row, samples: Samples, clock: str, refill_ms: float) -> tuple[float, float]:
-    """(logarithm of the row's time over what the yardsticks expect, its standard error)."""
+def _measured(row: Row, samples: Samples, clock: str, refill_ms: float) -> tuple[float, float]:
+    """(logarithm of the row's milliseconds, its standard error)."""
     times = values(samples, clock, row["threads"])
     if clock == PROCESSOR:
         relieved = values(_without_refills(samples, refill_ms), clock, row["threads"])
         pairs = zip(times, relieved, strict=True)
         times = [max(less, ms * _LEAST_SHARE) for ms, less in pairs]
-    centre, error = location(times)
-    expected, uncertain = _expected(row, clock)
-    return centre - expected, math.hypot(error, uncertain)
+    return location(times)
 
 
 def _refill_ms(record: Record) -> float:
@@ -158,14 +156,17 @@ def compare(old: Record, new: Record) -> Comparison:
     found = []
     for key in common:
         (old_row, name, old_samples), (new_row, _, new_samples) = before[key], after[key]
-        sticks = (*_yardsticks(old_row), *_yardsticks(new_row))
+        # Those of one record alone say nothing about the other's machine.
+        both = bool(_yardsticks(old_row) and _yardsticks(new_row))
+        sticks = (*_yardsticks(old_row), *_yardsticks(new_row)) if both else ()
         clock = clock_for(old_samples, new_samples, *sticks)
         distances, errors = [], []
         for share in (0.0, 1.0):  # of a refill that a switch costs this kernel
-            was = _normalised(old_row, old_samples, clock, share * _refill_ms(old))
-            now = _normalised(new_row, new_samples, clock, share * _refill_ms(new))
-            distances.append(now[0] - was[0])
-            errors.append(math.hypot(was[1], now[1]))
+            was = _measured(old_row, old_samples, clock, share * _refill_ms(old))
+            now = _measured(new_row, new_samples, clock, share * _refill_ms(new))
+            expected = [_expected(row, clock) if both else (0.0, 0.0) for row in (old_row, new_row)]
+            distances.append(now[0] - was[0] - (expected[1][0] - expected[0][0]))
+            errors.append(math.hypot(was[1], now[1], *(error for _, error in expected)))
         found.append((new_row, name, clock, (min(distances), max(distances)), errors[0]))
     middles = [sum(nearest) / 2 for *_, nearest, _ in found]
     between = robust_spread(middles) if len(found) >= _ENOUGH_ROWS else 0.0

@@ -110,6 +110,14 @@ class Session:
             if not (self._on_gpu and work.op == "training_step")
         ]
 
+    def can_run(self) -> bool:
+        """Whether a backend of the plan has anything for any of its rows."""
+        return any(
+            self._algorithms(name, work, dtype)
+            for work, dtype, _ in self.steps()
+            for name in self.plan.backends
+        )
+
     def measure_limits(self) -> None:
         """Before run(), for the shares of the limit; nothing where no native module is."""
         if self._on_gpu:
@@ -201,6 +209,8 @@ class Session:
         if work.op not in CONVOLUTIONS or self.plan.algorithms is None:
             return (None,)
         listed = module.algorithms(work.op, kind, work.shape)
+        if not listed:  # a registered kernel has one way only, without a name
+            return (None,)
         wanted = self.plan.algorithms or listed
         return [name for name in wanted if name in listed]
 

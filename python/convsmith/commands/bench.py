@@ -231,6 +231,12 @@ def _measure(plan: Plan) -> tuple[Record, bool]:
         session = Session(plan)
     except ValueError as error:
         raise WrongArguments(str(error)) from error
+    if not session.can_run():
+        raise WrongArguments(
+            f"--backend, --dtype: got {', '.join(plan.backends)} with {', '.join(plan.dtypes)}, "
+            f"which can run none of the {len(plan.works)} selected calls; wanted a backend or a "
+            "dtype that can (see `convsmith info`)"
+        )
     libraries = [name_of(peer) for peer in plan.peers]
     shown = 0
     try:
