@@ -66,8 +66,9 @@ def test_other_files_are_refused(content: str, message: str, tmp_path: Path) -> 
         record.read(path)
 
 
-def test_a_row_without_its_keys_is_refused(made: record.Record, tmp_path: Path) -> None:
-    del made["rows"][0]["flop"]
+@pytest.mark.parametrize("key", ["flop", "bound", "contenders", "yardstick"])
+def test_a_row_without_its_keys_is_refused(made: record.Record, tmp_path: Path, key: str) -> None:
+    del made["rows"][0][key]
     record.write(made, tmp_path / "r.json")
     with pytest.raises(ValueError, match="got a row without one of"):
         record.read(tmp_path / "r.json")

@@ -14,8 +14,9 @@ from convsmith import _cpu
 from convsmith.backends import reference
 from convsmith.bench import record, table
 from convsmith.bench.session import Plan, Session
-from convsmith.bench.work import Contender, Work
+from convsmith.bench.work import LIMITS, Contender, Work, backend_contender, fault, truth
 from convsmith.bench.works import works
+from convsmith.nn import Linear
 
 peer_names = [
     name
@@ -89,6 +90,32 @@ def test_a_wrong_result_is_refused(name: str) -> None:
     assert entry["samples"] is None and "differs from the reference by" in entry["error"]
     (other,) = row["contenders"].values()
     assert not other["error"] and other["samples"]["ms"]
+
+
+@pytest.mark.parametrize(("off", "message"), [(0.0, ""), (1.0, "an element differs")])
+def test_one_wrong_element_of_many_in_16_bits(off: float, message: str) -> None:
+    y = np.random.default_rng(0).standard_normal(1 << 20)
+    rounded = y.astype(np.float16)
+    rounded[1000] += np.float16(off)
+    contender = Contender("it", lambda inputs: lambda: (rounded,), tuple, LIMITS["float16"])
+    assert message in (found := fault(contender, (), (y,))) and bool(found) == bool(message)
+
+
+def test_a_wrong_backward_of_the_training_step_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    (work,) = works(["demo"], [1])
+    contender = backend_contender(work, "native_cpu", None, LIMITS["float32"])
+    rng = np.random.default_rng(0)
+    inputs = tuple(rng.standard_normal(i.shape).astype(np.float32) for i in work.inputs)
+    expected = truth(work, inputs)
+    assert len(expected) == 2 and not fault(contender, inputs, expected)
+    real = Linear.backward
+
+    def negated(self: Any, dy: Any, *rest: Any, **choices: Any) -> Any:
+        return real(self, -dy, *rest, **choices)
+
+    monkeypatch.setattr(Linear, "backward", negated)
+    other = backend_contender(work, "native_cpu", None, LIMITS["float32"])
+    assert fault(other, inputs, expected).startswith("output 1: differs from the reference")
 
 
 def test_a_nan_and_an_exception_are_refused() -> None:

@@ -36,6 +36,7 @@ Row: TypeAlias = dict[str, Any]
 
 _KEYS = ("schema", "complete", "machine", "settings", "limits", "rows")
 _ROW_KEYS = ("op", "geometry", "uses", "batch", "dtype", "threads", "flop", "bytes", "limit_ms")
+_ROW_KEYS += ("bound", "contenders", "yardstick")
 
 
 def _commit() -> str:

@@ -33,7 +33,12 @@ def _start() -> Run:
     targets = labels()
 
     def step(x: Any) -> Any:
-        """The loss of the step."""
+        """The loss, and the first weights after the step.
+
+        Their gradient comes through every layer's, and Adam's first step takes little more than
+        its signs, which rounding hardly changes: so both can be held against the reference's step
+        from the same weights. (PyTorch's gives the loss only.)
+        """
         nonlocal model, optimizer
         if model is None:
             model = fresh_model().astype(str(x.dtype))
@@ -43,7 +48,7 @@ def _start() -> Run:
         loss, dlogits = nn.cross_entropy(logits, targets)
         model.backward(dlogits, cache, input_grad=False)
         optimizer.step()
-        return np.asarray(loss)
+        return np.asarray(loss), optimizer.parameters[0].data
 
     return step
 

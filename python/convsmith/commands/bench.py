@@ -235,7 +235,7 @@ def _measure(plan: Plan) -> tuple[Record, bool]:
         raise WrongArguments(
             f"--backend, --dtype: got {', '.join(plan.backends)} with {', '.join(plan.dtypes)}, "
             f"which can run none of the {len(plan.works)} selected calls; wanted a backend or a "
-            "dtype that can (see `convsmith info`)"
+            "dtype that can (see `convsmith env`)"
         )
     libraries = [name_of(peer) for peer in plan.peers]
     shown = 0
