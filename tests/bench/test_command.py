@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from convsmith import cli
-from convsmith.bench import record, session
+from convsmith.bench import climb, record, session
 from convsmith.bench.work import Contender, Work
 from convsmith.machine import usable_cpus
 
@@ -120,6 +122,31 @@ def test_layers_directions_and_algorithms(capsys: pytest.CaptureFixture[str]) ->
     assert cli.main([*QUICK, *chosen, "--threads", "1"]) == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("resnet18")]
     assert rows and all("conv2 " in line and "conv2d_forward" in line for line in rows)
+
+
+def test_the_ladder_is_the_packages_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    other = tmp_path / "benchmarks" / "ladder"
+    other.mkdir(parents=True)
+    (other / "ladder.py").write_text("raise RuntimeError('not this one')")
+    package = tmp_path / "tree" / "python" / "convsmith" / "__init__.py"
+    own = tmp_path / "tree" / "benchmarks" / "ladder"
+    own.mkdir(parents=True)
+    (own / "ladder.py").write_text("NAME = 'own'")
+    monkeypatch.setattr(climb.convsmith, "__file__", str(package))
+    monkeypatch.chdir(tmp_path)
+    assert climb.load_ladder().NAME == "own"
+
+
+def test_a_ladder_that_does_not_compile_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(name: str, progress: Any) -> None:
+        raise subprocess.CalledProcessError(1, ["c++", "-O3"])
+
+    ladder = types.SimpleNamespace(run=run)
+    monkeypatch.setattr("convsmith.commands.bench.load_ladder", lambda: ladder)
+    assert cli.main(["bench", "--ladder", "gemm"]) == 2
+    assert "--ladder: got exit code 1 from c++" in one_line(capsys)
 
 
 @pytest.fixture

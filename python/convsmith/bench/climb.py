@@ -14,11 +14,11 @@ _FILE = Path("benchmarks") / "ladder" / "ladder.py"
 def load_ladder() -> Any:
     """The module that builds, checks and times the rungs.
 
-    Looked for from the working directory upwards, then where the package itself lies. Raises
+    Looked for where the package itself lies, then from the working directory upwards. Raises
     FileNotFoundError where there is no source tree.
     """
     here = Path.cwd()
-    for root in (here, *here.parents, *Path(convsmith.__file__).resolve().parents):
+    for root in (*Path(convsmith.__file__).resolve().parents, here, *here.parents):
         file = root / _FILE
         if file.is_file():
             spec = importlib.util.spec_from_file_location("convsmith_ladder", file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -183,6 +184,11 @@ def _climb(names: Sequence[str]) -> int:
         ladder = load_ladder()
         for name in names:
             ladder.run(name, progress=lambda line: print(line, flush=True))
+    except subprocess.CalledProcessError as error:  # the compiler has said why, above
+        raise WrongArguments(
+            f"--ladder: got exit code {error.returncode} from {error.cmd[0]}, wanted a C++ "
+            "compiler that can build the rungs"
+        ) from error
     except (FileNotFoundError, ValueError) as error:
         raise WrongArguments(str(error)) from error
     return 0
