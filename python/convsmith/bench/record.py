@@ -35,8 +35,10 @@ Record: TypeAlias = dict[str, Any]
 Row: TypeAlias = dict[str, Any]
 
 _KEYS = ("schema", "complete", "machine", "settings", "limits", "rows")
-_ROW_KEYS = ("op", "geometry", "uses", "batch", "dtype", "threads", "flop", "bytes", "limit_ms")
-_ROW_KEYS += ("bound", "contenders", "yardstick")
+_ROW_KEYS = (
+    *("op", "geometry", "uses", "batch", "dtype", "threads", "flop", "bytes", "limit_ms"),
+    *("bound", "contenders", "yardstick"),
+)
 
 
 def _commit() -> str:
