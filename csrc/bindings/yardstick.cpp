@@ -12,11 +12,12 @@ namespace {
 int64_t yardstick_multiply_add(int64_t rounds) {
   CONVSMITH_CHECK(rounds >= 1,
                   "yardstick_multiply_add: rounds: got " << rounds << ", wanted at least 1");
-  std::vector<float> sums(static_cast<size_t>(cpu::num_threads()));
+  const int threads = cpu::num_threads();  // once: another thread may set it at any time
+  std::vector<float> sums(static_cast<size_t>(threads));
   int64_t flop = 0;
   py::gil_scoped_release released;
   // x / 2 + 1 stays near 2: no overflow, and no denormal numbers, which would be slow.
-  CONVSMITH_CPU_CALL(yardstick_multiply_add, rounds, 0.5f, 1.0f, sums.data(), &flop);
+  CONVSMITH_CPU_CALL(yardstick_multiply_add, threads, rounds, 0.5f, 1.0f, sums.data(), &flop);
   return flop;
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,25 @@ def test_multiply_add_counts_the_work_of_every_thread(isa: str, threads: int) ->
     _cpu.set_num_threads(threads)
     lanes = {"generic": 4, "avx2": 8, "avx512": 16}[isa]
     assert _cpu.yardstick_multiply_add(10) == 2 * 10 * 12 * lanes * threads
+
+
+def test_the_number_of_threads_may_change_meanwhile() -> None:
+    before, done = _cpu.num_threads(), threading.Event()
+
+    def change() -> None:
+        while not done.is_set():
+            for count in (1, 8):
+                _cpu.set_num_threads(count)
+
+    other = threading.Thread(target=change)
+    other.start()
+    try:
+        counted = {_cpu.yardstick_multiply_add(1000) for _ in range(200)}
+    finally:
+        done.set()
+        other.join()
+        _cpu.set_num_threads(before)
+    assert max(counted) <= 8 * min(counted)
 
 
 @pytest.mark.parametrize("size", [0, 1, 15, 64, 1000, (1 << 18) + 5])

@@ -46,9 +46,8 @@ void copy(int64_t size, const float* x, float* y) {
 
 }  // namespace
 
-void yardstick_multiply_add(int64_t rounds, float factor, float addend, float* sums,
+void yardstick_multiply_add(int threads, int64_t rounds, float factor, float addend, float* sums,
                             int64_t* flop) {
-  const int threads = num_threads();
   parallel_for(threads, threads, [=](int64_t task, int) {
     const Vec a = broadcast(factor), b = broadcast(addend);
     Vec chain[kChains];
