@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import needs_compiler
+from compiler import needs_compiler
 
 import convsmith
 from convsmith import cli, ops

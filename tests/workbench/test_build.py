@@ -6,7 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import needs_compiler
+from compiler import needs_compiler
 
 from convsmith import machine
 from convsmith.workbench import KernelError, build, cache, load_kernel

@@ -11,7 +11,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import needs_compiler
+from compiler import needs_compiler
 
 from convsmith import cli
 from convsmith.testing.cases import cases_for

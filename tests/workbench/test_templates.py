@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import needs_compiler
+from compiler import needs_compiler
 
 from convsmith.testing.cases import cases_for
 from convsmith.testing.check import run_case

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import needs_compiler
+from compiler import needs_compiler
 
 import convsmith
 
